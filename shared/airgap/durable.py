@@ -1,0 +1,145 @@
+"""Files that are whole or not there: temporary file, fsync, rename, fsync of the directory.
+
+The only module that writes what must outlive a crash.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from airgap.errors import AirgapError, InvalidInput, NoSpace, StoreError
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def write_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Put `data` at `path`, replacing what is there in one step; `mode` is subject to the umask.
+
+    Raises:
+        NoSpace: the disk is full; what was at `path` before is untouched.
+        StoreError: the directory cannot be written.
+    """
+    with explained(path):
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+            try:
+                write_all(descriptor, data)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            temporary.replace(path)
+            sync_directory(path.parent)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """Give a finished file, already flushed by its writer, its final name."""
+    with explained(path):
+        temporary.replace(path)
+        sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make renames in a directory survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
+    """Write everything; a short write is not the end."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def write_all_at(descriptor: int, data: bytes | memoryview, offset: int) -> None:
+    """Write everything at `offset`; safe from several threads."""
+    rest = memoryview(data)
+    while rest:
+        written = os.pwrite(descriptor, rest, offset)
+        rest = rest[written:]
+        offset += written
+
+
+def free_space(directory: Path) -> int:
+    """Bytes that this user may still write below `directory`."""
+    with explained(directory):
+        stat = os.statvfs(directory)
+        return stat.f_bavail * stat.f_frsize
+
+
+def require_space(directory: Path, wanted: int, what: str) -> None:
+    """Refuse before the first byte what would end with a full disk.
+
+    Raises:
+        NoSpace: with both numbers.
+    """
+    free = free_space(directory)
+    if wanted > free:
+        raise NoSpace(
+            f"{what} needs {wanted} bytes, but `{directory}` has {free} free",
+            hint=f"free {wanted - free} bytes there, or write to another disk",
+        )
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold `path` as a lock file; it is left in place, so that two waiters lock the same file.
+
+    Raises:
+        StoreError: another process holds it.
+    """
+    with explained(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        hold(descriptor, path)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def hold(descriptor: int, path: Path) -> None:
+    """Lock an open file for this process until it is closed.
+
+    Raises:
+        StoreError: another process writes it right now.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise StoreError(
+            f"`{path}` is being written by another process", hint="wait for it, or write to another name"
+        ) from error
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn an operating system's refusal into ours, with the path and what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise explain(error, path) from error
+
+
+def explain(error: OSError, path: Path | str) -> AirgapError:
+    """What a refused read or write of `path` means for its user."""
+    reason = error.strerror or str(error)
+    if error.errno in _FULL:
+        return NoSpace(f"cannot write `{path}`: {reason}", hint="free space there, or write to another disk")
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return InvalidInput(f"`{path}`: {reason.lower()}", hint="check the path")
+    if error.errno in (errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS):
+        return StoreError(f"`{path}`: {reason.lower()}")
+    return StoreError(f"cannot use `{path}`: {reason}")

@@ -1,0 +1,55 @@
+"""Every bound in one table, so that no input can make us read, allocate or wait without end.
+
+Sizes are in bytes. Where a bound is somebody's rule, the rule is named; the rest are ours, far above anything real.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+GIB: Final = 1024 * MIB
+
+# Content. distribution-spec "Pushing Manifests": registries should accept at least 4 MiB, and refuse more.
+MANIFEST: Final = 4 * MIB
+INDEX_ENTRIES: Final = 10_000
+INDEX_DEPTH: Final = 4
+BLOB: Final = 2**53 - 1  # the largest integer that every JSON reader agrees on
+
+# What servers say to us.
+TOKEN: Final = 64 * KIB
+ERROR_BODY: Final = 64 * KIB
+REALM_URL: Final = 2 * KIB
+REDIRECTS: Final = 5
+PAGES: Final = 10_000
+
+# Documents.
+YAML_FILE: Final = 64 * MIB
+YAML_DEPTH: Final = 100
+YAML_NODES: Final = 1_000_000  # composed and through aliases: a "billion laughs" ends here
+JSON_DEPTH: Final = 100
+DOCUMENTS: Final = 200_000
+
+# Charts: Helm's own bounds (helm/helm pkg/chart/loader/archive).
+CHART_UNPACKED: Final = 100 * MIB
+CHART_FILE: Final = 5 * MIB
+CHART_FILES: Final = 20_000
+CHART_DEPTH: Final = 16
+RENDER_OUTPUT: Final = 256 * MIB
+RENDER_SECONDS: Final = 120
+
+# Bundles.
+INVENTORY: Final = 256 * MIB
+BUNDLE_MEMBERS: Final = 1_000_000
+
+# Transfers. Smaller buffers cost half of the speed (docs/architecture.md, "Speed").
+CHUNK: Final = 1 * MIB
+WORKERS: Final = 6
+WORKERS_MOST: Final = 128
+CONNECT_SECONDS: Final = 15.0
+STALL_SECONDS: Final = 60.0
+ATTEMPTS: Final = 6  # without progress; any progress starts the count anew
+BACKOFF_SECONDS: Final = 1.0
+BACKOFF_MOST_SECONDS: Final = 60.0
+RETRY_AFTER_MOST_SECONDS: Final = 600.0

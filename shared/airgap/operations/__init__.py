@@ -1,0 +1,1 @@
+"""The flows, readable as sentences: each returns a frozen result."""

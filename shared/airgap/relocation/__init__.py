@@ -1,0 +1,1 @@
+"""Pointing charts and manifests at the registry inside."""

@@ -1,0 +1,127 @@
+"""Which name an image gets at its target: a pure function from reference to reference, injective or an error."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from airgap.errors import InvalidInput
+from airgap.references import Reference, check_host, check_repository
+
+
+class Naming(StrEnum):
+    """How the source's name becomes the target's.
+
+    STRIP leaves the source host out (`quay.io/a/b` → `HOST/PREFIX/a/b`), KEEP puts it in front of the path
+    (`HOST/PREFIX/quay.io/a/b`), FLAT joins the path with dashes (`HOST/PREFIX/a-b`), GROUP keeps the last
+    component only, under a name of the user's (`HOST/PREFIX/NAME/b`).
+    """
+
+    STRIP = "strip"
+    KEEP = "keep"
+    FLAT = "flat"
+    GROUP = "group"
+
+
+@dataclass(frozen=True)
+class Relocation:
+    """The rule from source references to target references.
+
+    Attributes:
+        registry: host of the target, with a port where needed.
+        prefix: path below it; may be empty.
+        naming: what becomes of the source's own name.
+        group: the name for `Naming.GROUP`.
+        explicit: targets that a lock or the user fixed, by the source's full text; they win over the rule.
+    """
+
+    registry: str
+    prefix: str = ""
+    naming: Naming = Naming.STRIP
+    group: str = ""
+    explicit: Mapping[str, Reference] = field(default_factory=dict)
+
+    @classmethod
+    def to(cls, target: str, naming: str = "strip", explicit: Mapping[str, Reference] | None = None) -> Relocation:
+        """Read `HOST[:PORT][/PREFIX]` and a naming such as `keep` or `group=apps`.
+
+        Raises:
+            InvalidInput: a target with another scheme, a query or a user in it; an unknown naming.
+        """
+        registry, prefix = parse_target(target)
+        word, _, group = naming.partition("=")
+        if word not in list(Naming) or (word == Naming.GROUP) != bool(group):
+            raise InvalidInput(f"unknown naming {naming!r}", hint="use strip, keep, flat or group=NAME")
+        if group:
+            check_repository(group)
+        return cls(registry, prefix, Naming(word), group, dict(explicit or {}))
+
+    def target_of(self, source: Reference) -> Reference:
+        """The name of `source` at the target; what is there already stays as it is."""
+        fixed = self.explicit.get(str(source)) or self.explicit.get(str(source.without_tag()))
+        if fixed is not None:
+            return fixed
+        if self.covers(source):
+            return source
+        path = "/".join(part for part in (self.prefix, self._path_of(source)) if part)
+        return Reference(self.registry, check_repository(path), source.tag, source.digest)
+
+    def covers(self, reference: Reference) -> bool:
+        """Whether a reference points below the target already; hosts and path components are compared whole."""
+        inside = not self.prefix or reference.repository.startswith(self.prefix + "/")
+        return reference.registry == self.registry and inside
+
+    def mapping(self, sources: Iterable[Reference]) -> dict[Reference, Reference]:
+        """The targets of all `sources`.
+
+        Raises:
+            InvalidInput: two sources would get one name; both are named.
+        """
+        taken: dict[tuple[str, str], Reference] = {}
+        result: dict[Reference, Reference] = {}
+        for source in sorted(set(sources), key=str):
+            target = self.target_of(source)
+            key = (target.name, target.tag or target.version)
+            other = taken.setdefault(key, source)
+            if other.name != source.name:
+                raise InvalidInput(
+                    f"`{other}` and `{source}` would both become `{target}`",
+                    hint="keep the source host in the names with --naming keep",
+                )
+            result[source] = target
+        return result
+
+    def _path_of(self, source: Reference) -> str:
+        if self.naming is Naming.KEEP:
+            host = re.sub(r"[^a-z0-9.]+", "-", source.registry.lower()).strip("-")
+            return f"{host}/{source.repository}"
+        if self.naming is Naming.FLAT:
+            return source.repository.replace("/", "-")
+        if self.naming is Naming.GROUP:
+            return f"{self.group}/{source.repository.rpartition('/')[2]}"
+        return source.repository
+
+
+def parse_target(text: str) -> tuple[str, str]:
+    """Read `HOST[:PORT][/PREFIX]`, with or without `oci://` and a trailing slash.
+
+    Raises:
+        InvalidInput: another scheme, a query, a fragment, a user, or no host.
+    """
+    plain = re.sub(r"^oci://", "", text)
+    if "://" in plain or plain.startswith("unix:"):
+        raise InvalidInput(
+            f"`{text.partition('://')[0]}://…` is no registry",
+            hint="write HOST[:PORT][/PREFIX]; plain HTTP is asked for with --plain-http HOST",
+        )
+    if "@" in plain:
+        raise InvalidInput("a registry has no user in its name", hint="log in with `docker login`")
+    if "?" in plain or "#" in plain:
+        raise InvalidInput(f"{text!r} is no registry: it has a query or a fragment")
+    host, _, prefix = plain.rstrip("/").partition("/")
+    prefix = re.sub(r"(^|/)v2$", "", prefix)
+    if not host:
+        raise InvalidInput(f"{text!r} names no registry host", hint="write HOST[:PORT][/PREFIX]")
+    return check_host(host), check_repository(prefix) if prefix else ""

@@ -1,0 +1,116 @@
+"""Runs a command line and turns what ends it into words and an exit code: the only place that exits."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import typer
+
+from airgap.errors import AirgapError, IncompleteError
+from airgap_cli.words import escape
+
+# The parser's own errors; typer exports the leaves of that tree only.
+_UsageError: Any = typer.BadParameter.__bases__[0]
+_ParserError: Any = _UsageError.__bases__[0]
+
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
+
+
+class _Terminated(BaseException):
+    """SIGTERM, as an exception, so that what is open is closed and what is half done is left resumable."""
+
+
+def run(app: typer.Typer, name: str, arguments: list[str] | None = None) -> NoReturn:
+    """Run `app` as the command `name` (as its user typed it: `kubectl airgap`), then exit."""
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(_status(app, name, arguments))
+
+
+def _status(app: typer.Typer, name: str, arguments: list[str] | None) -> int:
+    try:
+        result = typer.main.get_command(app).main(arguments, prog_name=name, standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except AirgapError as error:
+        return _say(error)
+    except _ParserError as error:
+        return _say_usage(error)
+    except (KeyboardInterrupt, typer.Abort):
+        return _interrupted()
+    except _Terminated:
+        return EXIT_TERMINATED
+    except BrokenPipeError:
+        return _reader_left()
+    except RecursionError:
+        return _say(AirgapError("the input is nested too deep"))
+    except MemoryError:
+        return _say(AirgapError("out of memory", hint="use fewer workers: --concurrency 2"))
+    except Exception as error:
+        return _unforeseen(error)
+
+
+def _say(error: AirgapError) -> int:
+    _words(f"error: {error.message}")
+    if isinstance(error, IncompleteError):
+        for finding in error.findings:
+            _words(f"  {finding}")
+    if error.hint:
+        _words(f"\nhint: {error.hint}")
+    return error.exit_code
+
+
+def _say_usage(error: Any) -> int:
+    if type(error).__name__ == "NoArgsIsHelpError":
+        typer.echo(error.ctx.get_help())
+        return 0
+    message = error.format_message().rstrip(".")
+    _words(f"error: {message[:1].lower()}{message[1:]}")
+    context = getattr(error, "ctx", None)
+    if context is not None:
+        _words(f"\nhint: see `{context.command_path} --help`")
+    return int(error.exit_code)
+
+
+def _interrupted() -> int:
+    _words("\nerror: stopped\n\nhint: what is done stays; type the same command to go on from there")
+    return EXIT_INTERRUPTED
+
+
+def _reader_left() -> int:
+    """Whoever read our output has enough (`| head`): end quietly, and keep Python from complaining at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _unforeseen(error: Exception) -> int:
+    """A defect of ours: one line for the user, the details in a file for whoever mends it."""
+    if os.environ.get("AIRGAP_DEBUG"):
+        traceback.print_exc()
+        return 1
+    directory = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "airgap"
+    path = directory / "last-error.txt"
+    hint = "set AIRGAP_DEBUG=1 and type it again to see where, and tell us"
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.write_text("".join(traceback.format_exception(error)))
+        path.chmod(0o600)
+        hint = f"this is our mistake; the details are in `{path}`"
+    except OSError:
+        pass
+    return _say(AirgapError(f"unforeseen {type(error).__name__}: {error}", hint=hint))
+
+
+def _words(text: str) -> None:
+    typer.echo("\n".join(escape(line) for line in text.split("\n")), err=True)
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    raise _Terminated

@@ -1,0 +1,53 @@
+"""Text for people: foreign characters made harmless, sizes and times made readable."""
+
+from __future__ import annotations
+
+import unicodedata
+
+_UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
+
+
+def escape(text: str) -> str:
+    r"""Show what a terminal would obey: control, bidirectional and invisible characters as `\x1b`, `\u202e`."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if _is_harmless(c) else c.encode("unicode_escape").decode("ascii") for c in _printable(text))
+
+
+def size(count: int | float) -> str:
+    """Bytes in decimal units, as disks are sold: `1.4 GB`."""
+    value = float(count)
+    for unit in _UNITS:
+        if value < 1000 or unit == _UNITS[-1]:
+            break
+        value /= 1000
+    return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
+
+
+def duration(seconds: float) -> str:
+    """`0.4 s`, `42 s`, `3 min 20 s`, `2 h 05 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 image`, `2 images`, `0 images`; `registry` becomes `registries`."""
+    if count == 1:
+        return f"1 {noun}"
+    many = noun[:-1] + "ies" if noun.endswith("y") and noun[-2:-1] not in "aeiou" else noun + "s"
+    return f"{count:,} {many}"
+
+
+def _printable(text: str) -> str:
+    """Surrogates that stand for undecodable bytes (PEP 383), as the bytes they were."""
+    return "".join(f"\\x{ord(c) - 0xDC00:02x}" if 0xDC80 <= ord(c) <= 0xDCFF else c for c in text)
+
+
+def _is_harmless(character: str) -> bool:
+    return unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")

@@ -1,0 +1,25 @@
+"""Real servers for every test, and an environment scrubbed of the machine's own settings."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest_plugins = [
+    "tests.support.tools",
+    "tests.support.registry",
+    "tests.support.apiserver",
+    "tests.support.s3",
+]
+
+_FOREIGN = (
+    "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE", "KUBECONFIG",
+    "DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "HELM_REGISTRY_CONFIG", "XDG_RUNTIME_DIR", "XDG_STATE_HOME", "NO_COLOR",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test sees the developer's logins, certificates, clusters or home."""
+    for name in _FOREIGN:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
