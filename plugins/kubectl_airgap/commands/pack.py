@@ -16,9 +16,7 @@ def pack(
     output: Annotated[Path, flag("-o", "--output", help="The bundle to write, a .tar file.", metavar="BUNDLE")],
     platform: Annotated[
         list[str] | None,
-        flag(
-            "--platform", help="Only this platform of each image, such as linux/amd64; repeatable.", metavar="OS/ARCH"
-        ),
+        flag("--platform", help="Only this platform of images, such as linux/amd64; repeatable.", metavar="OS/ARCH"),
     ] = None,
     allow_incomplete: Annotated[
         bool, flag("--allow-incomplete", help="Pack what was found although not everything could be examined.")

@@ -24,7 +24,7 @@ def push(
     ] = "strip",
     lock: Annotated[
         Path | None,
-        flag("--lock", help="Where to write what is where now; BUNDLE.lock.yaml unless said.", metavar="FILE"),
+        flag("--lock", help="Where to write what is where now; else BUNDLE.lock.yaml.", metavar="FILE"),
     ] = None,
     concurrency: Concurrency = limits.WORKERS,
     dry_run: DryRun = False,

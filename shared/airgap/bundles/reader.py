@@ -127,7 +127,7 @@ def _check_names(inventory: Inventory, names: tuple[Named, ...], path: Path) -> 
 
 
 def _check_offsets(inventory: Inventory, base: int, store: ArchiveReader) -> None:
-    """Blobs lie one after another in the order of the inventory, so their offsets and the file's size follow from it."""
+    """Blobs lie one after another, in the inventory's order: their offsets and the file's size follow from it."""
     blobs = [Descriptor("-", blob.digest, blob.size) for blob in inventory.blobs]
     offsets, length = blob_offsets(blobs)
     if len(offsets) != len(blobs):

@@ -14,6 +14,7 @@ from airgap.errors import IncompleteError, InvalidInput
 from airgap.operations.environment import Run
 from airgap.platforms import Platform
 from airgap.references import Reference
+from airgap.stores import Source
 from airgap.stores.archive import ArchiveWriter
 from airgap.transfer import engine, plan
 from airgap.transfer.graph import Graph, of_platforms, walk
@@ -27,12 +28,14 @@ class Packing:
         path: where it goes.
         graph: what it holds.
         composition: how it lies.
+        source: where its content is fetched from.
         free: bytes free where it goes.
     """
 
     path: Path
     graph: Graph
     composition: Composition
+    source: Source
     free: int
 
     @property
@@ -75,7 +78,7 @@ def prepare(
     source = run.sources()
     graph = walk(source, discovery.references, of_platforms(platforms), workers=run.workers, stopped=run.stopped)
     composition = compose(graph, _reasons(discovery.findings), path.name.removesuffix(".tar"), "")
-    return Packing(path, graph, composition, durable.free_space(path.absolute().parent))
+    return Packing(path, graph, composition, source, durable.free_space(path.absolute().parent))
 
 
 def write(packing: Packing, run: Run) -> Packed:
@@ -88,7 +91,7 @@ def write(packing: Packing, run: Run) -> Packed:
     with ArchiveWriter(packing.path, packing.composition.layout) as writer:
         names = {image.reference: image.reference for image in packing.graph.images}
         todo = plan.plan(packing.graph, writer, names, workers=run.workers, stopped=run.stopped)
-        report = engine.run(todo, run.sources(), writer, workers=run.workers, observe=run.observe, stopped=run.stopped)
+        report = engine.run(todo, packing.source, writer, workers=run.workers, observe=run.observe, stopped=run.stopped)
         writer.finish()
     blobs = len(packing.composition.layout.blobs)
     return Packed(packing.path, packing.size, len(packing.graph.images), blobs, report.bytes, report.present)
