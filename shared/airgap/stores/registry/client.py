@@ -86,10 +86,11 @@ class Client:
         self.patience = connections.patience
         self._real_host = _HUB_HOST if host == DOCKER_HUB else host
         self._plain_http = plain_http
-        self._session = open_session(connections.trust.context(host), connections.workers + 2)
-        self._elsewhere = open_session(connections.trust.context("elsewhere"), connections.workers + 2)
+        self._connections = connections
+        self._sessions: dict[bool, requests.Session] = {}  # at home, elsewhere; made when first needed
         self._authenticator: Authenticator | None = None
         self._lock = threading.Lock()
+        self._session_lock = threading.Lock()
 
     def send(self, request: Request) -> requests.Response:
         """Send a request until it is answered; the answer's body has not been read yet.
@@ -175,7 +176,7 @@ class Client:
         for _ in range(limits.REDIRECTS + 1):
             at_home = origin_of(url) == origin
             sent = dict(request.headers) | ({"Authorization": header} if header and at_home else {})
-            session = self._session if at_home else self._elsewhere
+            session = self._session(at_home=at_home)
             response = self._exchange(session, request.method, url, sent, request.body)
             location = response.headers.get("Location", "")
             if not response.is_redirect or request.method not in ("GET", "HEAD"):
@@ -186,6 +187,14 @@ class Client:
             if why:
                 raise StoreError(f"`{self.host}` sends us to a place that is refused: {why}")
         raise StoreError(f"`{self.host}` redirects more than {limits.REDIRECTS} times")
+
+    def _session(self, *, at_home: bool) -> requests.Session:
+        """The registry's own session, or the one for other hosts, which has none of its client certificates."""
+        with self._session_lock:
+            if at_home not in self._sessions:
+                trust, name = self._connections.trust, self.host if at_home else ""
+                self._sessions[at_home] = open_session(lambda: trust.context(name), self._connections.workers + 2)
+            return self._sessions[at_home]
 
     def _exchange(
         self, session: requests.Session, method: str, url: str, headers: dict[str, str], body: Callable[[], Any] | None
@@ -228,7 +237,8 @@ class Client:
     def _fetch(self, method: str, url: str, form: dict[str, str] | None, headers: dict[str, str]) -> requests.Response:
         """A request to a token server: its own session, so that nothing of the registry's comes along."""
         try:
-            return self._exchange(self._elsewhere, method, url, headers, (lambda: form) if form else None)
+            session = self._session(at_home=False)
+            return self._exchange(session, method, url, headers, (lambda: form) if form else None)
         except Transient as error:
             raise StoreError(f"the token server of `{self.host}` does not answer: {error}") from error
 

@@ -40,14 +40,14 @@ class Trust:
         return cls(ca_file, frozenset(plain_http), frozenset(unverified), (*CERTS_D, own))
 
     def context(self, host: str) -> ssl.SSLContext:
-        """A context for one host; TLS 1.2 at least, certificate and host name checked unless told otherwise."""
+        """A context for one host (empty: any other); TLS 1.2 at least, certificate and host name checked unless told otherwise."""
         context = ssl.create_default_context()
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if not context.cert_store_stats()["x509_ca"]:
             _load_bundled(context)
         if self.ca_file is not None:
             context.load_verify_locations(self.ca_file)
-        for directory in self.certs_d:
+        for directory in self.certs_d if host else ():
             _load_host(context, directory / host)
         if host in self.unverified:
             context.check_hostname = False
