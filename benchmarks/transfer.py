@@ -260,9 +260,8 @@ def main() -> int:
             for row in measure(scene, asked.times):
                 verdict = "holds" if row.holds else "MISSED"
                 failed += not row.holds
-                print(
-                    f"{row.what:55} {row.theirs:7.2f} s / {row.ours:6.2f} s = {row.ratio:6.2f}  (goal {row.goal}) {verdict}"
-                )
+                times = f"{row.theirs:7.2f} s / {row.ours:6.2f} s = {row.ratio:6.2f}"
+                print(f"{row.what:55} {times}  (goal {row.goal}) {verdict}")
             peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
             print(f"\nlargest resident set of any child: {peak:.0f} MiB")
     return 1 if failed else 0

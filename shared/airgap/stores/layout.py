@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from airgap import strictjson
@@ -49,7 +50,7 @@ def parse_index(data: bytes, place: str) -> tuple[Named, ...]:
     if not isinstance(entries, list):
         raise InvalidManifest(f"`{INDEX_FILE}` of {place} is no index: it has no list `manifests`")
     descriptors = [parse_descriptor(entry, f"`{INDEX_FILE}` of {place}") for entry in entries]
-    pairs = ((_name_of(descriptor), descriptor) for descriptor in descriptors)
+    pairs = ((_name_of(descriptor), replace(descriptor, annotations=())) for descriptor in descriptors)
     return tuple((name, descriptor) for name, descriptor in pairs if name is not None)
 
 

@@ -40,7 +40,7 @@ class Trust:
         return cls(ca_file, frozenset(plain_http), frozenset(unverified), (*CERTS_D, own))
 
     def context(self, host: str) -> ssl.SSLContext:
-        """A context for one host (empty: any other); TLS 1.2 at least, certificate and host name checked unless told otherwise."""
+        """TLS 1.2 at least, certificate and host name checked unless told otherwise; no host means any other."""
         context = ssl.create_default_context()
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if not context.cert_store_stats()["x509_ca"]:
