@@ -60,9 +60,9 @@ fetch_source() {
 generate_openapi() {
     say "generating the type descriptions"
     go build -o "$work/openapi-gen" ./vendor/k8s.io/kube-openapi/cmd/openapi-gen
-    packages=$(grep -rl --include=doc.go '+k8s:openapi-gen=true' pkg staging/src/k8s.io vendor/k8s.io 2>/dev/null |
-        sed -e 's,/doc\.go$,,' -e 's,^staging/src/,k8s.io/kubernetes/vendor/,' -e 's,^vendor/,k8s.io/kubernetes/vendor/,' \
-            -e 's,^pkg/,k8s.io/kubernetes/pkg/,' | grep -v /testdata | sort -u | paste -s -d , -)
+    packages=$(grep -rl --include='*.go' '+k8s:openapi-gen=true' pkg staging/src/k8s.io |
+        sed -e 's,/[^/]*$,,' -e 's,^staging/src/,k8s.io/kubernetes/vendor/,' -e 's,^pkg/,k8s.io/kubernetes/pkg/,' |
+        grep -v -e /testdata -e /kube-openapi/ -e /code-generator/ | sort -u | paste -s -d , -)
     : >"$work/boilerplate.txt"
     "$work/openapi-gen" --go-header-file "$work/boilerplate.txt" --output-file-base zz_generated.openapi \
         --input-dirs "$packages" --output-package k8s.io/kubernetes/pkg/generated/openapi \
