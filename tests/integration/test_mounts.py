@@ -97,9 +97,8 @@ def test_all_namespaces_get_a_column(cluster: Cluster) -> None:
 
     ended = mounts(cluster, "-A", "--no-headers")
 
-    assert [line.split()[:2] for line in ended.stdout.splitlines() if cluster.namespace in line][0] == [
-        cluster.namespace, "web-0",
-    ]  # fmt: skip
+    row = next(line.split() for line in ended.stdout.splitlines() if cluster.namespace in line)
+    assert row[:2] == [cluster.namespace, "web-0"]
     assert "NAMESPACE" in mounts(cluster, "-A").stdout.splitlines()[0]
 
 
@@ -158,6 +157,14 @@ def test_a_missing_pod_is_told_as_kubectl_tells_it_and_the_others_are_shown(clus
     assert ours.code == 4
 
 
+def test_a_missing_namespace_is_told_rather_than_the_missing_pod(cluster: Cluster, kubectl: str) -> None:
+    arguments: list[str | Path] = ["nope", "-n", "no-such-place", "--kubeconfig", cluster.kubeconfig]
+
+    theirs, ours = run([kubectl, "get", "pods", *arguments]), airgap("mounts", *arguments)
+
+    assert ours.stderr == theirs.stderr == 'Error from server (NotFound): namespaces "no-such-place" not found\n'
+
+
 @pytest.mark.parametrize("token", [BOB, "who-is-this"], ids=["forbidden", "unauthorized"])
 def test_a_refusal_is_told_as_kubectl_tells_it(cluster: Cluster, kubectl: str, token: str) -> None:
     path = cluster.as_user(token)
@@ -171,7 +178,7 @@ def test_a_refusal_is_told_as_kubectl_tells_it(cluster: Cluster, kubectl: str, t
 
 
 def test_a_refused_connection_is_told_as_kubectl_tells_it(kubectl: str, tmp_path: Path) -> None:
-    url = f"http://127.0.0.1:{free_port()}"
+    url = f"https://127.0.0.1:{free_port()}"
     path = write_kubeconfig(tmp_path / "config", kubeconfig_of(url, "default"))
     theirs = run([kubectl, "get", "pods", "--kubeconfig", path])
     ours = airgap("mounts", "--kubeconfig", path)

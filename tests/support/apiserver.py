@@ -26,6 +26,8 @@ from uuid import uuid4
 import pytest
 import yaml
 
+from tests.support.registry import Authority
+
 ADMIN = "admin-token-of-the-tests"
 BOB = "bob-token-of-the-tests"
 _COLLECTIONS = {
@@ -92,12 +94,13 @@ class RecordedServer:
 
     Attributes:
         fault: asked before every answer with path and query; what it returns, unless None, is sent instead.
-        requests: every path with its query.
+        requests: every path with its query; `headers` are those that came with them.
     """
 
     objects: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     fault: Callable[[str, dict[str, str]], Answer | None] | None = None
     requests: list[str] = field(default_factory=list)
+    headers: list[dict[str, list[str]]] = field(default_factory=list)
     url: str = ""
 
     def add(self, value: dict[str, Any]) -> dict[str, Any]:
@@ -202,6 +205,7 @@ def _handler(server: RecordedServer) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
+            server.headers.append({name: self.headers.get_all(name, []) for name in self.headers})
             token = self.headers.get("Authorization", "").removeprefix("Bearer ")
             code, value = server.answer(self.path, token)
             if code == 0:  # cut the connection
@@ -232,7 +236,7 @@ def serving(server: RecordedServer, context: ssl.SSLContext | None = None) -> It
     """Serve on loopback while the generator is open, with TLS where `context` is given."""
     listener = _Quiet(("127.0.0.1", 0), _handler(server))
     if context is not None:
-        listener.socket = context.wrap_socket(listener.socket, server_side=True)
+        listener.socket = context.wrap_socket(listener.socket, server_side=True, do_handshake_on_connect=False)
     server.url = f"{'https' if context else 'http'}://127.0.0.1:{listener.server_address[1]}"
     thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
@@ -243,16 +247,20 @@ def serving(server: RecordedServer, context: ssl.SSLContext | None = None) -> It
 
 
 @pytest.fixture
-def recorded() -> Iterator[RecordedServer]:
-    """The recorded server alone, to be told what goes wrong."""
-    yield from serving(RecordedServer())
+def recorded(authority: Authority) -> Iterator[RecordedServer]:
+    """The recorded server alone, to be told what goes wrong; with TLS, as kubectl sends no token without."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority.certificate, authority.key)
+    yield from serving(RecordedServer(), context)
 
 
 @pytest.fixture
-def recorded_cluster(recorded: RecordedServer, tmp_path: Path) -> Cluster:
+def recorded_cluster(recorded: RecordedServer, authority: Authority, tmp_path: Path) -> Cluster:
     """The recorded server with a kubeconfig."""
     namespace = f"t-{uuid4().hex[:8]}"
-    path = write_kubeconfig(tmp_path / "kubeconfig.yaml", kubeconfig_of(recorded.url, namespace))
+    document = kubeconfig_of(recorded.url, namespace, **{"certificate-authority": str(authority.ca_file)})
+    path = write_kubeconfig(tmp_path / "kubeconfig.yaml", document)
+    recorded.add({"kind": "Namespace", "metadata": {"name": namespace}})
     return Cluster(recorded.url, path, namespace, recorded.add)
 
 

@@ -9,6 +9,7 @@ versions"; apimachinery pkg/apis/meta/v1 Status.
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import time
@@ -160,7 +161,7 @@ def connect(access: Access) -> Cluster:
     if access.ca_file is not None:
         _trust(api, access)
     headers = [("Accept", "application/json"), ("Accept-Encoding", "gzip"), ("User-Agent", "kubectl-airgap")]
-    headers += [(setting["key"], setting["value"]) for setting in api.configuration.auth_settings().values()]
+    headers += [(setting["key"].title(), setting["value"]) for setting in api.configuration.auth_settings().values()]
     if access.impersonate:
         headers.append(("Impersonate-User", access.impersonate))
         headers += [("Impersonate-Group", group) for group in access.impersonate_groups]
@@ -186,8 +187,19 @@ def segment(name: str, what: str = "name") -> str:
 
 
 def _client(selected: Selected) -> Any:
+    import ssl
+
     from kubernetes import config
 
+    cluster = selected.cluster
+    authority, data = cluster.get("certificate-authority"), cluster.get("certificate-authority-data")
+    try:
+        if authority or data:
+            text = base64.b64decode(data).decode("ascii", "replace") if data else None
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(None if data else authority, None, text)
+    except ssl.SSLError as error:
+        named = "certificate-authority-data" if data else f"certificate-authority {authority}"
+        raise InvalidInput(f"error in configuration: there is no certificate in {named}") from error
     try:
         make: Any = config.new_client_from_config_dict
         return make(selected.config, persist_config=False)
@@ -272,7 +284,8 @@ def _unreachable(server: str, error: Exception) -> ClusterError:
             f"Unable to connect to the server: tls: failed to verify certificate: {_plain(error)}",
             hint="give the authority's certificate with --ca-file, or set `certificate-authority` in the kubeconfig",
         )
-    if isinstance(error, urllib3.exceptions.TimeoutError):
+    is_late = isinstance(error, urllib3.exceptions.TimeoutError)
+    if is_late and not isinstance(error, urllib3.exceptions.NewConnectionError):  # which counts itself among them
         return ClusterError(
             f"Unable to connect to the server: {host} did not answer in time",
             hint="is a VPN or a proxy needed? --request-timeout sets how long to wait",

@@ -104,6 +104,8 @@ def select(access: Access) -> Selected:
     notes = (*merged.notes, *_warnings(cluster, access))
     settings = _with_flags(_absolute(cluster, "clusters"), access)
     person = {"token": access.token} if access.token else _credentials(_absolute(user, "users"), user, settings, access)
+    if settings["server"].startswith("http://") and person:
+        person, notes = {}, (*notes, f"credentials are not sent to {settings['server']}, as it is not https")
     return _selected(settings, person, str(chosen.get("namespace") or ""), notes)
 
 

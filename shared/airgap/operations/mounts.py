@@ -124,10 +124,21 @@ def _pods(cluster: Cluster, query: Query) -> Iterator[dict[str, Any] | Problem]:
         try:
             yield from _named(cluster, pods, target)
         except ClusterNotFound as error:
-            yield Problem(error)
+            yield Problem(_missing_namespace(cluster, namespace) or error)
         except StoreError as error:
             yield Problem(error)
             return
+
+
+def _missing_namespace(cluster: Cluster, namespace: str) -> ClusterNotFound | None:
+    """The better answer to "not found", where the namespace is not there either; kubectl looks as well."""
+    try:
+        cluster.get(f"/api/v1/namespaces/{namespace}")
+    except ClusterNotFound as error:
+        return error
+    except StoreError:
+        return None
+    return None
 
 
 def _listed(cluster: Cluster, path: str, query: Mapping[str, str]) -> Iterator[dict[str, Any] | Problem]:
