@@ -177,6 +177,7 @@ class _Composer:
 
     def __init__(self, part: Part, unique: bool) -> None:
         self.part = part
+        self.text, self.start, self.line = part.text, part.start, part.line
         self.unique = unique
         self.parser = _Parser(part.body)
         self.anchors: dict[str, tuple[Node, int]] = {}
@@ -220,9 +221,9 @@ class _Composer:
     def closed(self, opened: _Open, end: Any) -> Node:
         event = opened.event
         mark = event.start_mark
-        tag = self.tag_of(event)
-        start, stop = self.part.start + mark.index, self.part.start + end.end_mark.index
-        place = (start, stop, self.part.line + mark.line, mark.column + 1, tag)
+        tag = self.tag_of(event) if event.tag else ""
+        start, stop = self.start + mark.index, self.start + end.end_mark.index
+        place = (start, stop, self.line + mark.line, mark.column + 1, tag)
         node: Node
         if isinstance(event, yaml.SequenceStartEvent):
             node = Sequence(tuple(opened.children), *place)
@@ -235,20 +236,19 @@ class _Composer:
 
     def scalar(self, event: Any) -> Scalar:
         mark = event.start_mark
-        tag = self.tag_of(event) if event.tag else ""
-        start, end = self.part.start + mark.index, self.part.start + event.end_mark.index
-        line = self.part.line + mark.line
+        start, end = self.start + mark.index, self.start + event.end_mark.index
+        line, tag = self.line + mark.line, ""
         if event.anchor or event.tag:
+            tag = self.tag_of(event)
             first, start = start, min(self.after_properties(start), end)
-            line += self.part.text.count("\n", first, start)
-        style = event.style or ""
-        node = Scalar(event.value, style, start, end, line, mark.column + 1, self.part.text, tag)
+            line += self.text.count("\n", first, start)
+        node = Scalar(event.value, event.style or "", start, end, line, mark.column + 1, self.text, tag)
         if event.anchor:
             self.anchors[event.anchor] = (node, 1)
         return node
 
     def after_properties(self, start: int) -> int:
-        match = _PROPERTIES.match(self.part.text, start)
+        match = _PROPERTIES.match(self.text, start)
         return match.end() if match else start
 
     def aliased(self, event: Any) -> Node:
