@@ -117,10 +117,10 @@ def split(text: str, name: str) -> Iterator[Part]:
     Raises:
         DocumentError: more than `limits.DOCUMENTS`.
     """
+    if text.count("\n---") > limits.DOCUMENTS:
+        raise DocumentError(name, f"more than {limits.DOCUMENTS} documents")
     start, line = 0, 1
-    for count, match in enumerate(_START.finditer(text), 1):
-        if count > limits.DOCUMENTS:
-            raise DocumentError(name, f"more than {limits.DOCUMENTS} documents")
+    for match in _START.finditer(text):
         if match.start() > start:
             yield Part(text, start, match.start(), line, name)
             line += text.count("\n", start, match.start())
@@ -135,6 +135,8 @@ def compose(part: Part, *, unique: bool = True) -> tuple[Document, ...]:
     Raises:
         DocumentError: with the position; a text that is a template not yet rendered is called that.
     """
+    if part.end - part.start < 8 and part.body.strip() in ("", "---"):
+        return (Document(None, part.line),)
     try:
         return tuple(_Composer(part, unique).documents())
     except yaml.reader.ReaderError as error:

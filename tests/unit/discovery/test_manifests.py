@@ -201,7 +201,7 @@ def test_the_line_of_an_image_inside_values_inside_values_is_that_of_the_file(en
             "",
             "    image: quay.io/c/d:1",
             "    '",
-        ]  # fmt: skip
+        ]
     )
     found = find(text.encode(), "f").findings
     assert [(f.written, f.place.line, f.place.path) for f in found] == [
