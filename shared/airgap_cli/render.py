@@ -31,7 +31,10 @@ def document(kind: str, items: Iterable[Mapping[str, Any]], output: str, **more:
 
         yaml.safe_dump(value, sys.stdout, sort_keys=False, allow_unicode=True)
         return
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=sys.stdout.encoding.lower() != "utf-8"))
+    text = json.dumps(value, indent=2, ensure_ascii=sys.stdout.encoding.lower() != "utf-8")
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        text = json.dumps(value, indent=2)  # a file name that is no UTF-8 must not make the document none
+    typer.echo(text)
 
 
 def names(values: Iterable[str]) -> None:
