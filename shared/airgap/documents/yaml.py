@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import yaml
@@ -52,6 +52,8 @@ __all__ = [
 _BOM: Final = "\ufeff"
 _START = re.compile(r"^(?:%.*\r?\n(?:[#%].*\r?\n|\r?\n)*)?---(?=[ \t\r\n]|\Z)", re.MULTILINE)
 _PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*(?:[ \t\r\n]+(?:#.*[\r\n]+[ \t\r\n]*)?|\Z|(?=[,\]}])))+")
+# How JSON in ASCII writes characters beyond 16 bits; libyaml refuses it, so they are read as `\ufffd`, length for length.
+_SURROGATES = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -142,6 +144,8 @@ def compose(part: Part, *, unique: bool = True) -> tuple[Document, ...]:
     except yaml.reader.ReaderError as error:
         raise _unreadable(part) from error
     except yaml.MarkedYAMLError as error:
+        if "character escape" in str(error.problem) and _SURROGATES.search(part.body):
+            return compose(replace(part, text=_SURROGATES.sub(r"\\ufffd\\ufffd", part.text)), unique=unique)
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line, mark.column) if mark else (0, 0)
         raise _refusal(part, line, column, (error.problem or str(error)).replace("\n", " ")) from error
