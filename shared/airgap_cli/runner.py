@@ -83,6 +83,7 @@ def _say_usage(error: Any, name: str) -> int:
         typer.echo(error.ctx.get_help())
         return 0
     message = (error.message if _suggestions(error) else error.format_message()).rstrip(".")
+    message = message.replace("Value error, ", "")  # how typer's checker of values begins
     _words(f"error: {message[:1].lower()}{message[1:]}")
     _words(f"\nhint: {_usage_hint(error, name)}")
     return int(error.exit_code)
