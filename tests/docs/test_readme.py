@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.support.tools import ROOT, run_tool
 
 from kubectl_airgap.app import VERBS
+from tests.support.tools import ROOT, run_tool
 
 README = (ROOT / "README.md").read_text()
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md"))]

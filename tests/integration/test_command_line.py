@@ -194,7 +194,7 @@ def test_every_flag_has_an_environment_twin(run: Run) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_it_with_the_code_of_that_signal(folder: Path, number: signal.Signals, code: int) -> None:
-    command = [sys.executable, folder / "kubectl-airgap", "greet", "slow"]
+    command = [sys.executable, str(folder / "kubectl-airgap"), "greet", "slow"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     process.stdout.readline()
@@ -221,7 +221,7 @@ def test_a_reader_that_has_enough_ends_it_quietly(folder: Path) -> None:
 
 def test_on_a_terminal_nothing_is_coloured(folder: Path) -> None:
     ours, theirs = pty.openpty()
-    command = [sys.executable, folder / "kubectl-airgap"]
+    command = [sys.executable, str(folder / "kubectl-airgap")]
     for words in (["--help"], ["greet", "--help"], ["gret"]):
         subprocess.run([*command, *words], stdout=theirs, stderr=theirs, check=False)
     time.sleep(0.1)
