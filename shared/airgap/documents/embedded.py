@@ -25,15 +25,18 @@ def lift(outer: Scalar, edit: Edit) -> Edit:
     return replace_span(outer, edit.start, edit.end, edit.text)
 
 
-def line_of(outer: Scalar, offset: int) -> int:
+def line_of(scalar: Scalar, offset: int) -> int:
     """The line of the file, from 1, on which the character at `offset` of the value is written."""
-    if outer.style == "|":
-        return outer.line + 1 + outer.value.count("\n", 0, offset) + _blank_lines(outer)
-    where = spans(outer)
-    position = where[min(offset, len(where) - 1)][0] if where else outer.start
-    return outer.line + outer.text.count("\n", outer.start, position)
+    if not offset and scalar.style not in ("|", ">"):
+        return scalar.line
+    if scalar.style == "|":
+        return scalar.line + 1 + scalar.value.count("\n", 0, offset)
+    return scalar.line + scalar.text.count("\n", scalar.start, offset_of(scalar, offset))
 
 
-def _blank_lines(outer: Scalar) -> int:
-    """Lines between the key and the block's header, as after an anchor."""
-    return 0 if outer.raw[:1] in "|>" else 1
+def offset_of(scalar: Scalar, offset: int) -> int:
+    """Where in its text the character at `offset` of a scalar's value is written."""
+    where = spans(scalar)
+    if not where:
+        return scalar.start
+    return where[offset][0] if offset < len(where) else where[-1][1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from airgap.documents.nodes import Scalar
@@ -18,7 +19,8 @@ _LINE = re.compile(r"([^\r\n]*)(\r\n|\r|\n|\Z)")
 Span = tuple[int, int]  # from where to where one character of the value is written
 
 
-def spans(scalar: Scalar) -> list[Span]:
+@lru_cache(maxsize=32)  # many edits of one ConfigMap value ask again
+def spans(scalar: Scalar) -> tuple[Span, ...]:
     """For each character of `scalar.value`, the offsets in `scalar.text` between which it is written.
 
     Raises:
@@ -30,7 +32,7 @@ def spans(scalar: Scalar) -> list[Span]:
         value, where = _flow(scalar)
     if value != scalar.value:
         raise InvalidInput(f"the text at line {scalar.line} is written in a form that is not edited in place")
-    return where
+    return tuple(where)
 
 
 def _flow(scalar: Scalar) -> tuple[str, list[Span]]:

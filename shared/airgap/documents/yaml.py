@@ -237,9 +237,10 @@ class _Composer:
         mark = event.start_mark
         tag = self.tag_of(event) if event.tag else ""
         start, end = self.part.start + mark.index, self.part.start + event.end_mark.index
-        if event.anchor or event.tag:
-            start = min(self.after_properties(start), end)
         line = self.part.line + mark.line
+        if event.anchor or event.tag:
+            first, start = start, min(self.after_properties(start), end)
+            line += self.part.text.count("\n", first, start)
         style = event.style or ""
         node = Scalar(event.value, style, start, end, line, mark.column + 1, self.part.text, tag)
         if event.anchor:
