@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from airgap.adapters import helm
 from airgap.adapters.rendering import Rendering
+from airgap.discovery import manifests
 from airgap.discovery.chartvalues import (
     Candidate,
     Path,
@@ -122,11 +123,11 @@ def trace(chart: str, rendering: Rendering, values: Values, baseline: bytes, ima
     filled = [index for index, candidate in enumerate(marked) if candidate.text]
     output, used = _marked(session, marked, filled, {})
     plain = baseline.decode("utf-8", "replace")
-    found = [item for item in _compositions(output, marked, known) if item.text in plain]
+    found = [item for item in _compositions(output, marked, known) if item.text in known or item.text in plain]
     seen = _marks_in(output)
     found += _through_empty(session, marked, used, plain, known, found)
     more, also_seen = _switched_on(session, marked, used, seen, known)
-    found += [item for item in more if item.text not in plain]
+    found += [item for item in more if item.text not in known and item.text not in plain]
     problems = tuple(_unmarked(marked[index]) for index in filled if index not in used) if output else ()
     return Trace(marked, _unique(found), seen | also_seen, problems)
 
@@ -221,9 +222,17 @@ def _compositions(output: str, marked: Sequence[Candidate], known: set[str]) -> 
             parts = _parts(token, marked)
             if not parts or not any(isinstance(part, int) for part in parts):
                 continue
-            text = "".join(part if isinstance(part, str) else marked[part].text for part in parts)
+            text = _unmarked_text(parts, marked)
             if text in known or (is_reference(text) and _leads(parts, text)):
                 yield Composition(text, parts, f"{title} {yaml.path_text(path)}", template)
+    for finding in manifests.find(output.encode(), "").findings if output else ():
+        parts = _parts(finding.written, marked)
+        if any(isinstance(part, int) for part in parts):
+            yield Composition(_unmarked_text(parts, marked), parts, finding.place.path, "")
+
+
+def _unmarked_text(parts: tuple[str | int, ...], marked: Sequence[Candidate]) -> str:
+    return "".join(part if isinstance(part, str) else marked[part].text for part in parts)
 
 
 def _leads(parts: tuple[str | int, ...], text: str) -> bool:
@@ -339,8 +348,11 @@ def _marks_in(output: str) -> frozenset[int]:
 
 
 def _unique(found: Iterable[Composition]) -> tuple[Composition, ...]:
-    """Each composition once for each place; the same image from the same values in the same place is one."""
-    return tuple(dict.fromkeys(found))
+    """The same image from the same values once, at the first place where it came out."""
+    first: dict[tuple[str, tuple[str | int, ...]], Composition] = {}
+    for item in found:
+        first.setdefault((item.text, item.parts), item)
+    return tuple(first.values())
 
 
 def _unmarked(candidate: Candidate) -> str:
