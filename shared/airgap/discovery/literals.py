@@ -79,3 +79,12 @@ def _in(files: Mapping[str, bytes], paths: Iterable[str], pattern: re.Pattern[st
             continue
         for match in pattern.finditer(text):
             yield Literal(path, match.start(), match[0], text.count("\n", 0, match.start()) + 1)
+
+
+def find_host(files: Mapping[str, bytes], host: str, template: str = "") -> tuple[Literal, ...]:
+    """Where a template has a registry alone, to put a name behind it: `docker.io/{{ … }}`, `default "docker.io"`."""
+    pattern = re.compile(_LEFT + re.escape(host) + r"(?=[\"'`]|/(?:\{\{|%s))")
+    for group in list(_groups(files, template))[:-2]:
+        if found := tuple(_in(files, group, pattern)):
+            return found
+    return ()
