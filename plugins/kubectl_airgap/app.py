@@ -1,12 +1,11 @@
 """Assembles `kubectl airgap`; what a verb does stands in `commands/<verb>.py`."""
 
-from __future__ import annotations
-
 import sys
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 from airgap import __version__
 
+# Annotations are read when the parser is built, where `typer` is a name of the function: no postponed ones here.
 if TYPE_CHECKING:
     import typer
 
@@ -42,7 +41,7 @@ def complete(words: list[str] | None = None) -> NoReturn:
     answer(_app(), sys.argv[1:] if words is None else words)
 
 
-def _app() -> typer.Typer:
+def _app() -> "typer.Typer":
     import typer
 
     from airgap_cli.assembly import group_of

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from ipaddress import IPv6Address
 from typing import Final
 
 from airgap.errors import InvalidReference
@@ -22,7 +23,7 @@ _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 _DIGEST = re.compile(r"(?P<algorithm>[a-z0-9]+(?:[.+_-][a-z0-9]+)*):(?P<hex>[0-9a-f]+)")
-_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):/*(?=//)|(docker|oci)://")
+_LONGEST: Final = 1024  # host 253, path 255, tag 128 and a sha512 digest stay far below
 _HEX_NAME = re.compile(r"[0-9a-f]{64}")
 
 
@@ -66,7 +67,10 @@ class Reference:
         """The shortest form that means the same: `nginx`, `quay.io/a/b:1`."""
         name = self.name
         if self.registry == DOCKER_HUB:
-            name = self.repository.removeprefix("library/") if self.repository.count("/") == 1 else self.repository
+            short = self.repository.removeprefix("library/") if self.repository.count("/") == 1 else self.repository
+            # `docker.io/localhost/x` has no shorter form, and 64 digits alone are an image id.
+            if _split_host(short)[0] is None and not _HEX_NAME.fullmatch(short):
+                name = short
         if self.tag == DEFAULT_TAG and self.digest is None:
             return name
         return name + self._suffix()
@@ -113,6 +117,8 @@ def check_host(text: str) -> str:
     match = _HOST.fullmatch(text)
     if match is None:
         raise InvalidReference(f"invalid registry host {text!r}{_why_host(text)}")
+    if text.startswith("[") and not _is_ipv6(text[1:].partition("]")[0]):
+        raise InvalidReference(f"invalid registry host {text!r}: this is no IPv6 address")
     if match["port"] is not None and not 0 < int(match["port"][:6]) < 65536:
         raise InvalidReference(f"invalid registry host {text!r}: the port is not between 1 and 65535")
     return text
@@ -136,21 +142,22 @@ def _parse(text: str) -> Reference:
     if "@" in text:
         check_digest(digest)
     host, path = _split_host(rest)
+    start = len(rest) - len(path)
     path, tag = _split_tag(path, text)
-    if host is None:
+    if host is None and _HEX_NAME.fullmatch(rest):
+        raise InvalidReference(f"invalid reference {text!r}: 64 digits are an image id, not a name")
+    check_host(host or DOCKER_HUB)
+    _check_path(path, text, start)
+    if host in (None, DOCKER_HUB, "index.docker.io"):
         host, path = DOCKER_HUB, path if "/" in path else f"library/{path}"
-        if _HEX_NAME.fullmatch(rest):
-            raise InvalidReference(f"invalid reference {text!r}: 64 digits are an image id, not a name")
-    elif host in (DOCKER_HUB, "index.docker.io"):
-        host, path = DOCKER_HUB, path if "/" in path else f"library/{path}"
-    check_host(host)
-    _check_path(path, text)
-    return Reference(host, path, tag or (None if digest else DEFAULT_TAG), digest or None)
+    return Reference(host or DOCKER_HUB, path, tag or (None if digest else DEFAULT_TAG), digest or None)
 
 
 def _refuse_foreign(text: str) -> None:
     if not text:
         raise InvalidReference("invalid reference '': it is empty")
+    if len(text) > _LONGEST:
+        raise InvalidReference(f"invalid reference {text[:40]!a}…: it has {len(text)} characters")
     if match := re.match(r"([a-z][a-z0-9+.-]*)://", text):
         plain = text[match.end() :].rpartition("@")[2] if "@" in text.split("/")[2] else text[match.end() :]
         raise InvalidReference(
@@ -200,12 +207,11 @@ def _split_tag(path: str, text: str) -> tuple[str, str | None]:
     return name, tag
 
 
-def _check_path(path: str, text: str) -> None:
+def _check_path(path: str, text: str, start: int) -> None:
     match = _PATH.match(path)
     end = match.end() if match else 0
-    if end != len(path):
-        start = text.find(path)
-        raise InvalidReference(f"invalid reference {_short(text)}: {_why_path(path, end, max(start, 0))}")
+    if match is None or end != len(path):
+        raise InvalidReference(f"invalid reference {_short(text)}: {_why_path(path, end, start)}")
     if len(path) > NAME_LENGTH:
         raise InvalidReference(
             f"invalid reference {_short(text)}: the name has {len(path)} characters, not {NAME_LENGTH}"
@@ -225,6 +231,13 @@ def _why_path(path: str, end: int, start: int = 0) -> str:
         bad, end = (after, end + 1) if bad == "/" and after else (bad, end)
     why = "a name is written in lower case" if bad.isupper() else "this cannot stand here"
     return f"{bad!r} at position {start + end + 1}: {why}"
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return bool(IPv6Address(text))
+    except ValueError:
+        return False
 
 
 def _why_host(text: str) -> str:

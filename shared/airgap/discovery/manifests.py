@@ -11,7 +11,7 @@ from airgap.discovery.occurrences import Occurrence, Occurrences, Piece, Role, S
 from airgap.discovery.strings import Hint
 from airgap.documents import embedded, yaml
 from airgap.documents.yaml import Document, Mapping, Node, Path, Scalar, Sequence, path_text
-from airgap.errors import AirgapError, DocumentError, InvalidReference
+from airgap.errors import DocumentError, InvalidReference
 from airgap.references import Reference
 
 
@@ -64,25 +64,33 @@ class _Walk:
     source: str
     found: dict[tuple[object, ...], Occurrence] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    claimed: set[tuple[int, ...]] = field(default_factory=set)  # texts that are a part of an image, and none alone
 
-    def problem(self, error: AirgapError) -> None:
-        place = error.place if isinstance(error, DocumentError) else ""
-        line = place.removeprefix(self.source + ":").partition(":")[0]
-        reason = f"{error.reason}{f' ({error.hint})' if error.hint else ''}" if isinstance(error, DocumentError) else ""
+    def problem(self, error: DocumentError) -> None:
+        line, _, column = error.place.removeprefix(f"{self.source}:").partition(":")
+        where = f"column {column}: " if column else ""
+        reason = f"{where}{error.reason}{f' ({error.hint})' if error.hint else ''}"
         self.problems.append(Problem(Place(self.source, "", int(line) if line.isdigit() else 0), reason))
 
     def part(self, part: yaml.Part) -> None:
         body = part.body
         if not rules.ANY.search(body):
             return
-        try:
-            documents = yaml.compose(part)
-        except DocumentError as error:
-            self.problem(error)
-            return
+        documents = self.composed(part)
         context = _Context(hubs="hub" in body)
         for document in documents:
             self.document(document, context)
+
+    def composed(self, part: yaml.Part) -> tuple[Document, ...]:
+        """The documents of a part; one with a key twice is reported, and searched all the same."""
+        try:
+            return yaml.compose(part)
+        except DocumentError as error:
+            self.problem(error)
+        try:
+            return yaml.compose(part, unique=False)
+        except DocumentError:
+            return ()
 
     def document(self, document: Document, context: _Context) -> None:
         if document.root is not None:
@@ -103,16 +111,16 @@ class _Walk:
             return
         label = _label(kind, node) or context.label
         context = replace(context, label=label)
+        self.whole(node, path, context)
         for key, value in node.items:
             if key.value != "status" or not kind:
                 self.member(node, key.value, value, (*path, key.value), context)
-        self.whole(node, path, context)
 
     def node(self, node: Node, path: Path, context: _Context) -> None:
         if isinstance(node, Mapping):
+            self.whole(node, path, context)
             for key, value in node.items:
                 self.member(node, key.value, value, (*path, key.value), context)
-            self.whole(node, path, context)
         elif isinstance(node, Sequence):
             self.sequence(node, path, context)
         else:
@@ -134,7 +142,8 @@ class _Walk:
             if key in rules.PROSE_KEYS or key in rules.SKIPPED_KEYS:
                 return
             name = parent.text("name") if key == "value" else ""
-            self.text(value, path, strings.hint_of(name or key), context)
+            if _spot_key(value, context.outer) not in self.claimed:
+                self.text(value, path, strings.hint_of(name or key), context)
 
     def sequence(self, node: Sequence, path: Path, context: _Context) -> None:
         arguments = path and path[-1] in rules.ARGUMENT_LISTS
@@ -226,12 +235,13 @@ class _Walk:
         for made in makes:
             if made is not None:
                 pieces = tuple(Piece(role, Spot(part, 0, len(part.value), context.outer)) for role, part in made.parts)
+                self.claimed.update(_spot_key(part, context.outer) for _, part in made.parts)
                 self.add(_Image(made.reference, made.written, pieces, made.shape), path, context)
 
     def add(self, image: _Image, path: Path, context: _Context, certainty: Certainty = Certainty.LIKELY) -> None:
         """Keep a finding; the same text, met again on another way, is not kept twice unless it is surer now."""
         spots = [piece.spot for piece in image.pieces]
-        key = tuple((spot.scalar.start, spot.start, *(outer.start for outer in spot.outer)) for spot in spots)
+        key = tuple((spot.start, *_spot_key(spot.scalar, spot.outer)) for spot in spots)
         if context.outer:
             certainty = Certainty.LIKELY
         if key in self.found and certainty is Certainty.LIKELY:
@@ -242,6 +252,11 @@ class _Walk:
 
     def place(self, path: Path, spot: Spot, context: _Context) -> Place:
         return Place(self.source, f"{context.label} {context.before}{path_text(path)}".strip(), spot.line)
+
+
+def _spot_key(scalar: Scalar, outer: tuple[Scalar, ...]) -> tuple[int, ...]:
+    """What tells one scalar of the file from all others."""
+    return (scalar.start, *(around.start for around in outer))
 
 
 def _string(reference: Reference, spot: Spot) -> _Image:

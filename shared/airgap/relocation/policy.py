@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 
 from airgap.errors import InvalidInput
 from airgap.references import Reference, check_host, check_repository
@@ -30,7 +31,7 @@ class Relocation:
     """The rule from source references to target references.
 
     Attributes:
-        registry: host of the target, with a port where needed.
+        registry: host of the target, with a port where needed; empty where only `explicit` says what goes where.
         prefix: path below it; may be empty.
         naming: what becomes of the source's own name.
         group: the name for `Naming.GROUP`.
@@ -63,7 +64,7 @@ class Relocation:
         fixed = self.explicit.get(str(source)) or self.explicit.get(str(source.without_tag()))
         if fixed is not None:
             return fixed
-        if self.covers(source):
+        if self.covers(source) or not self.registry:
             return source
         path = "/".join(part for part in (self.prefix, self._path_of(source)) if part)
         return Reference(self.registry, check_repository(path), source.tag, source.digest)
@@ -71,7 +72,7 @@ class Relocation:
     def covers(self, reference: Reference) -> bool:
         """Whether a reference points below the target already; hosts and path components are compared whole."""
         inside = not self.prefix or reference.repository.startswith(self.prefix + "/")
-        return reference.registry == self.registry and inside
+        return (reference.registry == self.registry and inside) or reference.name in self._fixed
 
     def mapping(self, sources: Iterable[Reference]) -> dict[Reference, Reference]:
         """The targets of all `sources`.
@@ -83,6 +84,9 @@ class Relocation:
         result: dict[Reference, Reference] = {}
         for source in sorted(set(sources), key=str):
             target = self.target_of(source)
+            result[source] = target
+            if target == source:  # there already, as after a run that was stopped half way
+                continue
             key = (target.name, target.tag or target.version)
             other = taken.setdefault(key, source)
             if other.name != source.name:
@@ -90,8 +94,11 @@ class Relocation:
                     f"`{other}` and `{source}` would both become `{target}`",
                     hint="keep the source host in the names with --naming keep",
                 )
-            result[source] = target
         return result
+
+    @cached_property
+    def _fixed(self) -> frozenset[str]:
+        return frozenset(target.name for target in self.explicit.values())
 
     def _path_of(self, source: Reference) -> str:
         if self.naming is Naming.KEEP:
@@ -124,4 +131,19 @@ def parse_target(text: str) -> tuple[str, str]:
     prefix = re.sub(r"(^|/)v2$", "", prefix)
     if not host:
         raise InvalidInput(f"{text!r} names no registry host", hint="write HOST[:PORT][/PREFIX]")
-    return check_host(host), check_repository(prefix) if prefix else ""
+    return _as_written(check_host(host)), check_repository(prefix) if prefix else ""
+
+
+def _as_written(host: str) -> str:
+    """The host as image names have it, if they can name it at all.
+
+    Raises:
+        InvalidInput: a host such as `registry`, which every container tool would take for a name on Docker Hub.
+    """
+    registry = Reference.parse(f"{host}/name").registry
+    if registry != host and host not in ("index.docker.io", registry):
+        raise InvalidInput(
+            f"`{host}/…` would be read as a name on Docker Hub",
+            hint=f"write the host with a dot or a port: `{host}:443`, or its full name",
+        )
+    return registry

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from airgap import limits
+from airgap_cli import render
+from airgap_cli.options import Concurrency, DryRun, Quiet, RegistryFlags, flag, grouped
+from airgap_cli.words import duration, plural, size
+
+
+@grouped
+def push(
+    bundle: Annotated[Path, typer.Argument(help="The bundle file.", metavar="BUNDLE", show_default=False)],
+    target: Annotated[
+        str, typer.Argument(help="The registry, and the path below it.", metavar="HOST[/PREFIX]", show_default=False)
+    ],
+    registries: RegistryFlags,
+    naming: Annotated[
+        str,
+        flag("--naming", help="What becomes of the source's name: strip its host, keep it, flat, or group=NAME."),
+    ] = "strip",
+    lock: Annotated[
+        Path | None,
+        flag("--lock", help="Where to write what is where now; else BUNDLE.lock.yaml.", metavar="FILE"),
+    ] = None,
+    concurrency: Concurrency = limits.WORKERS,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+) -> None:
+    """Put a bundle's images into a registry, then prove that each is there.
+
+    What the registry has already is not sent again, so the same command goes on where a run was cut. The lock it
+    writes is what relocation takes.
+
+    \b
+    Examples:
+      kubectl airgap push app.tar registry.internal:5000/apps
+      kubectl airgap push app.tar registry.internal:5000 --naming keep --lock app.lock.yaml
+    """
+    from airgap.bundles import lock as locks
+    from airgap.bundles.reader import open_bundle
+    from airgap.operations import push as operation
+    from airgap.relocation.policy import Relocation
+    from airgap_cli.progress import Progress
+    from airgap_cli.running import run_of
+
+    relocation = Relocation.to(target, naming)
+    place = lock or operation.default_lock(bundle)
+    with open_bundle(bundle) as opened, Progress("pushing", quiet=quiet) as progress:
+        run = run_of(registries, concurrency, progress)
+        prepared = operation.prepare(opened, relocation, run)
+        if dry_run:
+            _say_plan(prepared)
+            return
+        pushed = operation.execute(prepared, run)
+        locks.write(pushed.lock, place)
+        seconds = progress.seconds
+    if quiet:
+        return
+    images = plural(len(pushed.lock.entries), "image")
+    sent = f"{size(pushed.bytes)} sent in {duration(seconds)}" if pushed.bytes else "nothing was left to send"
+    shared = f", {plural(pushed.mounted, 'blob')} taken over from repositories there" if pushed.mounted else ""
+    render.say(f"pushed {images} to {target}: {sent}{shared}; each tag was asked for again and is right")
+    render.say(f"the lock is {place}")
+    render.say(
+        "\nnext: point what needs them there\n"
+        f"  kubectl airgap relocate -f MANIFESTS --lock {place} -o OUT/\n"
+        f"  helm relocate CHART --to {target} --lock {place} -o OUT/"
+    )
+
+
+def _say_plan(prepared: object) -> None:
+    from airgap.operations.push import Push
+
+    assert isinstance(prepared, Push)
+    for publish in prepared.plan.images:
+        state = "is there" if publish.complete else f"{publish.image.root.digest}"
+        render.names([f"{publish.image.reference} -> {publish.target} ({state})"])
+    todo = prepared.plan
+    render.say(f"would send {size(todo.bytes)} in {plural(len(todo.copies), 'blob')}")

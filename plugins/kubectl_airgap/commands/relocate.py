@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from airgap_cli import render
+from airgap_cli.options import DryRun, Quiet, flag
+from airgap_cli.words import plural
+
+if TYPE_CHECKING:
+    from airgap.operations.relocate import RelocationPlan
+
+
+def relocate(
+    filename: Annotated[
+        list[str] | None,
+        flag("-f", "--filename", help="Manifest file, directory, or - for standard input; repeatable.", metavar="FILE"),
+    ] = None,
+    recursive: Annotated[bool, flag("-R", "--recursive", help="Go into the directories below -f as well.")] = False,
+    to: Annotated[
+        str, flag("--to", help="The registry inside, with a path if there is one.", metavar="HOST[:PORT][/PREFIX]")
+    ] = "",
+    lock: Annotated[
+        Path | None, flag("--lock", help="What `push` wrote: where each image really is.", metavar="FILE")
+    ] = None,
+    naming: Annotated[
+        str, flag("--naming", help="Names at the target: strip, keep, flat or group=NAME.", metavar="NAMING")
+    ] = "strip",
+    output: Annotated[
+        Path | None, flag("-o", "--output", help="Directory to write all files to.", metavar="DIR")
+    ] = None,
+    in_place: Annotated[
+        bool, flag("--in-place", help="Change the files themselves; the first version stays as FILE.orig.")
+    ] = False,
+    diff: Annotated[bool, flag("--diff", help="Print the changes instead of the files.")] = False,
+    check: Annotated[bool, flag("--check", help="Write nothing; exit with 5 if an image would stay outside.")] = False,
+    allow_incomplete: Annotated[
+        bool, flag("--allow-incomplete", help="Exit with 0 although an image stays outside.")
+    ] = False,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+) -> None:
+    """Point manifests at the registry inside; not a byte besides the images' names changes.
+
+    One file goes to standard output; several go to a directory with -o, or are changed with --in-place.
+
+    \b
+    Examples:
+      kubectl airgap relocate -f app.yaml --to registry.local:5000/apps | kubectl apply -f -
+      kubectl airgap relocate -f deploy/ -R --lock images.lock --in-place
+      kubectl airgap relocate -f deploy/ --to registry.local/apps --diff
+    """
+    from airgap.operations import relocate as operation
+    from airgap.operations.sources import Sources
+
+    sources = Sources(manifests=tuple(filename or ()), recursive=recursive)
+    plan = operation.plan(sources, operation.rule(to, naming, lock))
+    _refuse_many(plan, output, silent=diff or check or dry_run or in_place)
+    if diff:
+        _print_diff(plan)
+    if dry_run or check:
+        _say_plan(plan, quiet=quiet or diff)
+    elif in_place:
+        _say_written(operation.write_in_place(plan), quiet)
+    elif output is not None:
+        _say_written(operation.write(plan, output), quiet)
+    elif not diff:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(plan.files[0].text.after)
+    _judge(plan, allow_incomplete)
+
+
+def _refuse_many(plan: RelocationPlan, output: Path | None, *, silent: bool) -> None:
+    from airgap.errors import InvalidInput
+
+    if len(plan.files) > 1 and output is None and not silent:
+        raise InvalidInput(
+            f"{len(plan.files)} files do not fit into one output",
+            hint="write them to a directory with -o DIR, or change them with --in-place",
+        )
+
+
+def _print_diff(plan: RelocationPlan) -> None:
+    from airgap.documents.edits import diff
+
+    for planned in plan.changed:
+        text = diff(planned.text.before, planned.text.after, planned.file.name.lstrip("/"))
+        sys.stdout.write(text)
+
+
+def _say_plan(plan: RelocationPlan, *, quiet: bool) -> None:
+    if quiet:
+        return
+    render.table(["IMAGE", "BECOMES"], ([str(source), str(target)] for source, target in plan.mapping.items()))
+    render.say(f"would change {plural(len(plan.changed), 'file')} of {len(plan.files)}; nothing was written")
+
+
+def _say_written(paths: tuple[Path, ...], quiet: bool) -> None:
+    if not quiet:
+        render.say(
+            f"wrote {plural(len(paths), 'file')}" if paths else "nothing to change: all images are there already"
+        )
+
+
+def _judge(plan: RelocationPlan, allow_incomplete: bool) -> None:
+    from airgap.errors import IncompleteError
+
+    lines = tuple(f"{problem.place}: {problem.reason}" for problem in plan.outside)
+    if lines and not allow_incomplete:
+        raise IncompleteError(
+            f"{plural(len(lines), 'place')} still point elsewhere or could not be examined:",
+            lines,
+            hint="mend that, or take the rest with --allow-incomplete",
+        )
+    for line in lines:
+        render.say(f"left as it is: {line}")

@@ -1,0 +1,98 @@
+"""Proving a bundle: every byte of it is accounted for."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from airgap import limits
+from airgap.bundles.reader import Bundle
+from airgap.descriptors import Descriptor
+from airgap.errors import AirgapError, ContentError, DamagedBundle, IncompleteError, StoreError
+from airgap.stores import tar
+from airgap.transfer import events, pool
+from airgap.transfer.graph import among, walk
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was proved: so many images and blobs, so many bytes hashed."""
+
+    images: int
+    blobs: int
+    bytes: int
+
+
+def verify(
+    bundle: Bundle,
+    *,
+    workers: int = limits.WORKERS,
+    observe: events.Observer = events.silent,
+    stopped: threading.Event | None = None,
+) -> Verification:
+    """Hash every blob, and follow every image down to its last layer.
+
+    Headers, padding and the end mark are compared too: a byte that is nobody's content is still part of the file.
+
+    Raises:
+        DamagedBundle: with each damaged object by name.
+    """
+    stopped = stopped or threading.Event()
+    blobs = [Descriptor("-", blob.digest, blob.size) for blob in bundle.inventory.blobs]
+    observe(events.Planned(bundle.inventory.size, len(blobs)))
+
+    def check(blob: Descriptor) -> int:
+        for chunk in bundle.store.blob("", blob):
+            observe(events.Moved(len(chunk)))
+        _check_padding(bundle, blob)
+        observe(events.Done(blob.digest))
+        return blob.size
+
+    heaviest_first = sorted(blobs, key=lambda blob: -blob.size)
+    results = pool.each(check, heaviest_first, workers, stopped)
+    _raise_all(bundle, [result for result in results if isinstance(result, AirgapError)])
+    _check_leading(bundle)
+    _check_images(bundle)
+    return Verification(len(bundle.references), len(blobs), bundle.inventory.size)
+
+
+def _raise_all(bundle: Bundle, failures: list[AirgapError]) -> None:
+    if not failures:
+        return
+    for failure in failures:
+        if not isinstance(failure, ContentError):
+            raise failure
+    users = "\n".join(f"  {failure.message}" for failure in failures)
+    count = f"{len(failures)} of {len(bundle.inventory.blobs)} blobs are damaged"
+    raise DamagedBundle(f"`{bundle.path}`: {count}:\n{users}", hint="carry the bundle over again, then verify it again")
+
+
+def _check_padding(bundle: Bundle, blob: Descriptor) -> None:
+    at = bundle.offsets[blob.digest] + blob.size
+    pad = tar.padding(blob.size)
+    if bundle.store.read_at(len(pad), at) != pad:
+        raise DamagedBundle(f"`{bundle.path}`: the bytes after `{blob.digest}` at {at} are damaged")
+
+
+def _check_leading(bundle: Bundle) -> None:
+    """Headers and padding of the leading members, and the end mark, byte by byte."""
+    for member in bundle.leading.values():
+        head = tar.header(member.name, member.size)
+        pad = tar.padding(member.size)
+        read = bundle.store.read_at
+        if read(len(head), member.offset - len(head)) != head or read(len(pad), member.offset + member.size) != pad:
+            raise DamagedBundle(f"`{bundle.path}`: the frame of `{member.name}` is damaged")
+    if bundle.store.read_at(len(tar.END), bundle.store.size - len(tar.END)) != tar.END:
+        raise DamagedBundle(f"`{bundle.path}`: its end mark is damaged")
+
+
+def _check_images(bundle: Bundle) -> None:
+    """Every image leads to content that is here; platforms that were left out are not asked for."""
+    try:
+        graph = walk(bundle.store, bundle.references, among(bundle.offsets))
+    except (ContentError, StoreError, IncompleteError) as error:
+        raise DamagedBundle(f"`{bundle.path}`: {error.message}") from error
+    for image in graph.images:
+        lacking = [blob.digest for blob in graph.blobs_of(image) if blob.digest not in bundle.offsets]
+        if lacking:
+            raise DamagedBundle(f"`{bundle.path}`: `{image.reference}` lacks `{lacking[0]}`")

@@ -1,0 +1,96 @@
+"""Pushing: a bundle into a registry, proved by asking for every tag again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from airgap.bundles.lock import Lock, LockEntry
+from airgap.bundles.reader import Bundle
+from airgap.errors import ContentMismatch, InvalidInput
+from airgap.operations.environment import Run
+from airgap.references import Reference
+from airgap.relocation.policy import Relocation
+from airgap.stores import Target
+from airgap.transfer import engine, graph, plan, pool
+
+
+@dataclass(frozen=True)
+class Push:
+    """What a push would do now, from a bundle to the names of a relocation."""
+
+    bundle: Bundle
+    plan: plan.Plan
+    target: Target
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What a push did; the lock says where every image is now."""
+
+    lock: Lock
+    bytes: int
+    copied: int
+    mounted: int
+    present: int
+    unchanged: int  # images that were there already, tag and all
+
+
+def prepare(bundle: Bundle, relocation: Relocation, run: Run) -> Push:
+    """Read the bundle's manifests, name everything anew, and ask the registry what it has.
+
+    Raises:
+        InvalidInput: two images would get one name, or the bundle has no image.
+        StoreError: the registry cannot be asked.
+        DamagedBundle, ContentMismatch: a manifest of the bundle is damaged.
+    """
+    if not bundle.references:
+        raise InvalidInput(f"`{bundle.path}` has no image in it")
+    present = graph.among(bundle.offsets)
+    images = graph.walk(bundle.store, bundle.references, present, workers=run.workers, stopped=run.stopped)
+    target = run.target()
+    names = relocation.mapping(bundle.references)
+    todo = plan.plan(images, target, names, workers=run.workers, stopped=run.stopped)
+    return Push(bundle, todo, target)
+
+
+def execute(push: Push, run: Run) -> Pushed:
+    """Do it, then ask for each tag again and compare: what a registry says it stored is not yet what it serves.
+
+    Raises:
+        StoreError: the registry refused; what it took stays, and the next run does not send it again.
+        ContentMismatch: the bundle is damaged, or a tag leads elsewhere afterwards.
+    """
+    report = engine.run(
+        push.plan, push.bundle.store, push.target, workers=run.workers, observe=run.observe, stopped=run.stopped
+    )
+    todo = [publish for publish in push.plan.images if not publish.complete]
+    pool.every(lambda publish: _prove(publish, push.target), todo, run.workers, run.stopped)
+    unchanged = len(push.plan.images) - len(todo)
+    return Pushed(lock_of(push.plan), report.bytes, report.copied, report.mounted, report.present, unchanged)
+
+
+def lock_of(todo: plan.Plan) -> Lock:
+    """Where every image of a plan is once the plan is done."""
+    return Lock.of(
+        LockEntry(
+            publish.image.reference,
+            publish.image.root.digest,
+            publish.target,
+            tuple(str(platform) for platform in todo.graph.platforms_of(publish.image)),
+        )
+        for publish in todo.images
+    )
+
+
+def default_lock(bundle: Path) -> Path:
+    """Where the lock goes unless the user says otherwise: beside the bundle."""
+    return bundle.with_name(bundle.name.removesuffix(".tar") + ".lock.yaml")
+
+
+def _prove(publish: plan.Publish, target: Target) -> bool:
+    name: Reference = publish.target
+    found = target.find(name)
+    if found is None or found.digest != publish.image.root.digest:
+        raise ContentMismatch(str(name), publish.image.root.digest, found.digest if found else "not there")
+    return True

@@ -1,0 +1,14 @@
+"""Registries: the one place that speaks HTTP to them.
+
+`store` is the Store; `client` sends requests to one origin and knows when to try again; `authentication` answers
+challenges; `credentials` finds what the user logged in with; `trust` decides whose certificates count; `mirrors`
+says where a registry is really reached. The session, its cookie policy and the encoding of logins are `oras`'; where
+that library is not enough (docs/architecture.md, "What we take from oras") ours takes over.
+"""
+
+from airgap.stores.registry.client import Connections
+from airgap.stores.registry.mirrors import Mirrors
+from airgap.stores.registry.store import RegistryStore
+from airgap.stores.registry.trust import Trust
+
+__all__ = ["Connections", "Mirrors", "RegistryStore", "Trust"]

@@ -1,0 +1,346 @@
+"""Requests to one registry: authenticated, redirected and retried by rules of ours, never by a library's.
+
+Rules, by their numbers in the transfer literature of this project (docs/registries.md): a 401 at any moment is a
+request for a token; redirects are followed by hand and carry no credentials to another origin; bodies are streamed;
+`Retry-After` is obeyed.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urljoin, urlsplit
+
+from airgap import limits
+from airgap.errors import AccessDenied, AirgapError, NotFound, StoreError
+from airgap.references import DOCKER_HUB
+from airgap.stores.registry import credentials
+from airgap.stores.registry.authentication import Authenticator
+from airgap.stores.registry.elsewhere import origin_of, refusal
+from airgap.stores.registry.mirrors import Endpoint
+from airgap.stores.registry.retry import STATUSES, Patience
+from airgap.stores.registry.session import open_session
+from airgap.stores.registry.trust import Trust, is_loopback
+
+if TYPE_CHECKING:
+    import requests
+
+_HUB_HOST: Final = "registry-1.docker.io"
+_RENEWALS: Final = 2
+_TIMEOUT: Final = (limits.CONNECT_SECONDS, limits.STALL_SECONDS)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request; `body` is opened anew for every attempt."""
+
+    method: str
+    url: str  # a path below the registry, or an absolute URL that it gave us
+    repository: str = ""
+    actions: str = "pull"
+    headers: dict[str, str] = field(default_factory=dict)
+    body: Callable[[], Any] | None = None
+    retried: bool = True
+
+    @property
+    def scope(self) -> str:
+        """The access it needs, as token servers are asked for it."""
+        return f"repository:{self.repository}:{self.actions}" if self.repository else ""
+
+
+class Transient(Exception):
+    """A failure that may pass by itself; only this package sees it."""
+
+
+class Connections:
+    """One client a registry host, made when it is first spoken to."""
+
+    def __init__(
+        self, trust: Trust | None = None, *, workers: int = limits.WORKERS, patience: Patience | None = None
+    ) -> None:
+        self.trust = trust or Trust()
+        self.workers = workers
+        self.patience = patience or Patience()
+        self._clients: dict[str, Client] = {}
+        self._lock = threading.Lock()
+
+    def client(self, endpoint: Endpoint) -> Client:
+        """The client for an endpoint's host."""
+        with self._lock:
+            if endpoint.host not in self._clients:
+                plain = endpoint.plain_http or endpoint.host in self.trust.plain_http
+                self._clients[endpoint.host] = Client(endpoint.host, self, plain_http=plain)
+            return self._clients[endpoint.host]
+
+
+class Client:
+    """Speaks to one registry host."""
+
+    def __init__(self, host: str, connections: Connections, *, plain_http: bool) -> None:
+        self.host = host
+        self.patience = connections.patience
+        self._real_host = _HUB_HOST if host == DOCKER_HUB else host
+        self._plain_http = plain_http
+        self._connections = connections
+        self._sessions: dict[bool, requests.Session] = {}  # at home, elsewhere; made when first needed
+        self._authenticator: Authenticator | None = None
+        self._lock = threading.Lock()
+        self._session_lock = threading.Lock()
+
+    def send(self, request: Request) -> requests.Response:
+        """Send a request until it is answered; the answer's body has not been read yet.
+
+        Returns:
+            An answer of any status but 401 and those worth a retry.
+
+        Raises:
+            StoreError: no answer, or none but those, however often it was tried.
+            AccessDenied: the registry wants a login that there is none for.
+        """
+        failures = 0
+        while True:
+            self.patience.check()
+            retry_after = ""
+            try:
+                response = self._authenticated(request)
+                if response.status_code not in STATUSES or not request.retried:
+                    return response
+                retry_after = response.headers.get("Retry-After", "")
+                why = f"`{self.host}` answered {refused(response)}"
+            except Transient as error:
+                if not request.retried:
+                    raise
+                why = str(error)
+            failures += 1
+            self.patience.wait(failures, why, retry_after)
+
+    def expect(self, request: Request, what: str, *statuses: int) -> requests.Response:
+        """Send a request whose answer must have one of `statuses`.
+
+        Raises:
+            NotFound: 404. AccessDenied: 401 or 403. StoreError: anything else; all with the registry's own words.
+        """
+        response = self.send(request)
+        if response.status_code in statuses:
+            return response
+        raise failure(response, what, self.host)
+
+    def read(self, response: requests.Response) -> Iterator[memoryview | bytes]:
+        """The body in large pieces.
+
+        Raises:
+            Transient: the connection ended before the body did.
+        """
+        import urllib3.exceptions
+
+        try:
+            while chunk := response.raw.read(limits.CHUNK, decode_content=False):
+                self.patience.check()
+                yield chunk
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise Transient(f"the connection to `{self.host}` broke: {_cause(error)}") from error
+        finally:
+            response.close()
+
+    def absolute(self, url: str) -> str:
+        """A path, or a location the registry gave, as a full URL."""
+        return urljoin(self._connected().origin + "/", url)
+
+    def _authenticated(self, request: Request) -> requests.Response:
+        """One exchange, with a fresh header after each 401; more than two in a row are a no."""
+        authenticator = self._connected()
+        header = authenticator.header(request.scope, request.repository)
+        for _ in range(_RENEWALS + 1):
+            response = self._redirected(request, header)
+            if response.status_code != 401:
+                return response
+            challenge = response.headers.get("WWW-Authenticate", "")
+            words = refused(response)
+            if not challenge and not header:
+                raise AccessDenied(f"`{self.host}` answered {words}")
+            header = authenticator.answer(challenge, request.scope, request.repository) if challenge else ""
+        raise AccessDenied(
+            f"`{self.host}` refuses the login for `{request.repository or self.host}`: {words}",
+            hint=f"log in again, and check that the user may {request.actions.replace(',', ' and ')} there",
+        )
+
+    def _redirected(self, request: Request, header: str) -> requests.Response:
+        """One exchange, with GET and HEAD redirects followed by hand."""
+        origin = self._connected().origin
+        url = self.absolute(request.url)
+        for _ in range(limits.REDIRECTS + 1):
+            at_home = origin_of(url) == origin
+            sent = dict(request.headers) | ({"Authorization": header} if header and at_home else {})
+            session = self._session(at_home=at_home)
+            response = self._exchange(session, request.method, url, sent, request.body)
+            location = response.headers.get("Location", "")
+            if not response.is_redirect or request.method not in ("GET", "HEAD"):
+                return response
+            response.close()
+            url = urljoin(url, location)
+            why = refusal(url, origin)
+            if why:
+                raise StoreError(f"`{self.host}` sends us to a place that is refused: {why}")
+        raise StoreError(f"`{self.host}` redirects more than {limits.REDIRECTS} times")
+
+    def _session(self, *, at_home: bool) -> requests.Session:
+        """The registry's own session, or the one for other hosts, which has none of its client certificates."""
+        with self._session_lock:
+            if at_home not in self._sessions:
+                trust, name = self._connections.trust, self.host if at_home else ""
+                self._sessions[at_home] = open_session(lambda: trust.context(name), self._connections.workers + 2)
+            return self._sessions[at_home]
+
+    def _exchange(
+        self, session: requests.Session, method: str, url: str, headers: dict[str, str], body: Callable[[], Any] | None
+    ) -> requests.Response:
+        import requests
+
+        try:
+            return session.request(
+                method,
+                url,
+                headers=headers,
+                data=body() if body else None,
+                stream=True,
+                allow_redirects=False,
+                timeout=_TIMEOUT,
+                proxies=requests.utils.get_environ_proxies(url),
+            )
+        except requests.RequestException as error:
+            raise _explained(error, urlsplit(url).netloc) from error
+
+    def _connected(self) -> Authenticator:
+        """The authenticator, once it is known how the host is reached."""
+        if self._authenticator is None:
+            with self._lock:
+                if self._authenticator is None:
+                    self._authenticator = Authenticator(self._origin(), self._login_for, self._fetch)
+        return self._authenticator
+
+    def _origin(self) -> str:
+        """https, unless the user said plain, or a registry on loopback does not speak TLS."""
+        if self._plain_http:
+            return f"http://{self._real_host}"
+        if is_loopback(self.host) and not _speaks_tls(self._real_host):
+            return f"http://{self._real_host}"
+        return f"https://{self._real_host}"
+
+    def _login_for(self, repository: str) -> credentials.Login | None:
+        return credentials.find(self.host, repository)
+
+    def _fetch(self, method: str, url: str, form: dict[str, str] | None, headers: dict[str, str]) -> requests.Response:
+        """A request to a token server: its own session, so that nothing of the registry's comes along."""
+        try:
+            session = self._session(at_home=False)
+            return self._exchange(session, method, url, headers, (lambda: form) if form else None)
+        except Transient as error:
+            raise StoreError(f"the token server of `{self.host}` does not answer: {error}") from error
+
+
+def refused(response: requests.Response) -> str:
+    """The status and the registry's own words, shortened; reads and closes the body."""
+    import urllib3.exceptions
+
+    try:
+        body = response.raw.read(limits.ERROR_BODY, decode_content=True) if response.raw else b""
+    except (urllib3.exceptions.HTTPError, OSError):
+        body = b""
+    response.close()
+    return f"{response.status_code} {response.reason or ''}".strip() + _words(body)
+
+
+def failure(response: requests.Response, what: str, host: str) -> AirgapError:
+    """The error for an answer that was not hoped for."""
+    status = response.status_code
+    message = f"{what}: `{host}` answered {refused(response)}"
+    if status == 404:
+        return NotFound(message, hint="check the name; a private repository says the same to strangers")
+    if status in (401, 403):
+        return AccessDenied(message, hint=f"log in to {host} as a user who may do that")
+    if status == 413:
+        return StoreError(message, hint="a proxy before the registry limits the size; raise client_max_body_size")
+    if status == 405:
+        return StoreError(message, hint="the registry may be read-only")
+    return StoreError(message)
+
+
+def _words(body: bytes) -> str:
+    try:
+        errors = json.loads(body)["errors"]
+        texts = [f"{e.get('code', '')} {e.get('message', '')}".strip() for e in errors[:3]]
+        return (": " + "; ".join(text for text in texts if text))[:500] if any(texts) else ""
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return ""
+
+
+def _explained(error: Exception, host: str) -> Exception:
+    """What a failed exchange means: worth another attempt, or a permanent refusal with its reason."""
+    import requests
+
+    cause = _cause(error)
+    if isinstance(error, requests.exceptions.SSLError):
+        return _tls_failure(error, host)
+    root = _root(error)
+    if isinstance(root, ConnectionRefusedError):
+        return StoreError(f"`{host}` refuses the connection", hint="is it running, and is this its port?")
+    if isinstance(root, socket.gaierror):
+        return StoreError(f"`{host}` is not known: {root.strerror}", hint="check the name, or /etc/hosts and DNS")
+    if isinstance(error, requests.exceptions.ProxyError):
+        return StoreError(f"the proxy on the way to `{host}` refuses", hint="check HTTPS_PROXY and NO_PROXY")
+    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidHeader):
+        return StoreError(f"`{host}`: {cause}")
+    return Transient(f"the connection to `{host}` broke: {cause}")
+
+
+def _tls_failure(error: Exception, host: str) -> StoreError:
+    text = str(error)
+    if "WRONG_VERSION_NUMBER" in text or "record layer failure" in text.lower():
+        return StoreError(f"`{host}` does not speak TLS", hint=f"if that is meant to be, say --plain-http {host}")
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        reason = text.rpartition("certificate verify failed: ")[2].partition(" (_ssl")[0]
+        hint = f"trust its CA with --ca-file FILE, or put it at /etc/docker/certs.d/{host}/ca.crt"
+        return StoreError(f"the certificate of `{host}` is not trusted: {reason}", hint=hint)
+    return StoreError(f"no TLS connection to `{host}`: {_cause(error)}")
+
+
+def _root(error: BaseException) -> BaseException:
+    """The innermost cause: requests and urllib3 wrap a socket's error three times."""
+    seen: set[int] = set()
+    while id(error) not in seen:
+        seen.add(id(error))
+        inner = getattr(error, "reason", None) or error.__cause__ or error.__context__
+        if inner is None and error.args and isinstance(error.args[-1], BaseException):
+            inner = error.args[-1]
+        if not isinstance(inner, BaseException):
+            break
+        error = inner
+    return error
+
+
+def _cause(error: BaseException) -> str:
+    root = _root(error)
+    return getattr(root, "strerror", None) or str(root) or type(root).__name__
+
+
+def _speaks_tls(host: str) -> bool:
+    """Whether a loopback server starts a TLS handshake; whose certificate it has does not matter here."""
+    parts = urlsplit(f"//{host}")
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        with (
+            socket.create_connection((parts.hostname or "", parts.port or 443), limits.CONNECT_SECONDS) as plain,
+            context.wrap_socket(plain, server_hostname=parts.hostname),
+        ):
+            return True
+    except ssl.SSLError:
+        return False
+    except OSError:
+        return parts.port != 80  # nothing answers; the request itself will say so

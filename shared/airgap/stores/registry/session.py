@@ -1,0 +1,61 @@
+"""HTTP sessions as content transfer needs them: oras' session with our certificates, buffers, and no surprises."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import ssl
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from airgap import __version__, limits
+
+if TYPE_CHECKING:
+    import requests
+
+
+def open_session(context: Callable[[], ssl.SSLContext], connections: int) -> requests.Session:
+    """A session that keeps no cookies (Harbor takes one for a browser) and reads no `.netrc`.
+
+    Args:
+        context: whose certificates count; nothing else decides. Made when the first TLS connection is, as reading
+            the system's certificates takes longer than many a transfer.
+        connections: how many the pool keeps open to a host.
+    """
+    import oras.provider
+
+    logging.getLogger("oras").setLevel(logging.CRITICAL)
+    session: requests.Session = oras.provider.Registry(tls_verify=True).session
+    session.trust_env = False  # .netrc would send a login to whatever host we are redirected to
+    session.headers.update({"User-Agent": f"kubectl-airgap/{__version__}", "Accept-Encoding": "identity"})
+    adapter = _adapter_class()(context, connections)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session
+
+
+def _adapter_class() -> Any:
+    from requests.adapters import HTTPAdapter
+
+    class Adapter(HTTPAdapter):
+        """Our context on every connection, and a buffer that does not halve the speed (urllib3's is 16 KiB)."""
+
+        def __init__(self, context: Callable[[], ssl.SSLContext], connections: int) -> None:
+            self._context = functools.cache(context)
+            super().__init__(pool_connections=8, pool_maxsize=connections, max_retries=0)
+
+        def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+            super().init_poolmanager(*args, blocksize=limits.CHUNK, **kwargs)
+
+        def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+            return super().proxy_manager_for(proxy, blocksize=limits.CHUNK, **kwargs)
+
+        def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
+            """Our context in place of requests' own certificates, which would be loaded besides ours."""
+            host, _ = super().build_connection_pool_key_attributes(request, verify, cert)
+            return host, {"ssl_context": self._context()} if host["scheme"] == "https" else {}
+
+        def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+            """Our context has decided already."""
+
+    return Adapter

@@ -1,0 +1,297 @@
+"""Registries as a store: any number of them, addressed by full names (`quay.io/argoproj/argocli`).
+
+Source: OCI distribution-spec v1.1.1. Manifests travel as the very bytes received; nothing is serialised anew.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final, TypeVar
+from urllib.parse import urljoin
+
+from airgap import limits
+from airgap.descriptors import INDEXES, MANIFESTS, Descriptor, media_type_of, verify
+from airgap.errors import AccessDenied, InvalidManifest, InvalidReference, StoreError
+from airgap.references import Reference, check_digest
+from airgap.stores import Chunk, Content
+from airgap.stores.reading import verified
+from airgap.stores.registry.client import Client, Connections, Request, Transient, failure, refused
+from airgap.stores.registry.elsewhere import origin_of, refusal
+from airgap.stores.registry.mirrors import Endpoint, Mirrors
+
+if TYPE_CHECKING:
+    import requests
+
+_ACCEPT: Final = ", ".join(sorted(MANIFESTS | INDEXES, reverse=True))
+_CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_PUSH: Final = "push,pull"
+T = TypeVar("T")
+
+
+class RegistryStore:
+    """Reads from and writes to registries, through mirrors where the user named some."""
+
+    def __init__(self, connections: Connections, mirrors: Mirrors | None = None) -> None:
+        self._connections = connections
+        self._mirrors = mirrors or Mirrors()
+        self._read: dict[str, bytes] = {}  # manifests that resolving a tag brought along, until they are asked for
+
+    def resolve(self, reference: Reference) -> Descriptor:
+        """What a name stands for now; the manifest itself comes along and is kept for `manifest`."""
+        return self._somewhere(reference.name, lambda client, at: self._get_manifest(client, at, reference))
+
+    def manifest(self, name: str, descriptor: Descriptor) -> bytes:
+        """A manifest by its digest, checked."""
+        data = self._read.pop(descriptor.digest, None)
+        if data is None:
+            reference = _by_digest(name, descriptor)
+            self._somewhere(name, lambda client, at: self._get_manifest(client, at, reference))
+            data = self._read.pop(descriptor.digest)
+        return verify(data, descriptor, name)
+
+    def blob(self, name: str, descriptor: Descriptor, offset: int = 0) -> Iterator[Chunk]:
+        """A blob, checked; a broken connection is taken up again where it broke."""
+        return verified(self._resumed(name, descriptor, offset), descriptor, name, offset)
+
+    def find(self, reference: Reference) -> Descriptor | None:
+        """What a name stands for, by HEAD, or None."""
+        client, at = self._client(reference.name)
+        path = f"/v2/{at.repository}/manifests/{reference.version}"
+        response = client.send(Request("HEAD", path, at.repository, headers={"Accept": _ACCEPT}))
+        response.close()
+        digest = response.headers.get("Docker-Content-Digest", "")
+        if response.status_code == 200 and digest:
+            media_type = response.headers.get("Content-Type", "").partition(";")[0]
+            return Descriptor(media_type, _sound(digest, client), int(response.headers.get("Content-Length") or 0))
+        if response.status_code == 404:
+            return None
+        if response.status_code in (200, 405):
+            return self.resolve(reference)
+        raise failure(response, f"cannot look for `{reference}`", client.host)
+
+    def has(self, name: str, descriptor: Descriptor) -> bool:
+        """Whether a blob or manifest is there, with the size it must have."""
+        client, at = self._client(name)
+        kind = "manifests" if descriptor.is_manifest else "blobs"
+        headers = {"Accept": _ACCEPT} if descriptor.is_manifest else {}
+        path = f"/v2/{at.repository}/{kind}/{descriptor.digest}"
+        response = client.send(Request("HEAD", path, at.repository, _PUSH, headers=headers))
+        response.close()
+        if response.status_code == 200:
+            return response.headers.get("Content-Length", str(descriptor.size)) == str(descriptor.size)
+        if response.status_code == 404:
+            return False
+        raise failure(response, f"cannot look for `{descriptor.digest}` in `{name}`", client.host)
+
+    def put_blob(self, name: str, descriptor: Descriptor, content: Content) -> None:
+        """Upload a blob in one request; a broken upload starts anew unless the registry turns out to have it."""
+        client, at = self._client(name)
+        failures = 0
+        while True:
+            try:
+                self._upload(client, at, descriptor, content)
+            except Transient as error:
+                if self.has(name, descriptor):
+                    return  # only the answer was lost
+                failures += 1
+                client.patience.wait(failures, f"`{name}`: {error}")
+            else:
+                return
+
+    def put_manifest(self, name: str, descriptor: Descriptor, data: bytes) -> None:
+        """Push a manifest by its digest."""
+        self._put_manifest(name, descriptor.digest, descriptor, data)
+
+    def tag(self, reference: Reference, descriptor: Descriptor, data: bytes) -> None:
+        """Push a manifest by its tag, or by its digest where it has no tag."""
+        self._put_manifest(reference.name, reference.tag or descriptor.digest, descriptor, data)
+
+    def mount(self, name: str, descriptor: Descriptor, other: str) -> bool:
+        """Ask the registry to take a blob from another of its repositories; anything but success is a no."""
+        client, at = self._client(name)
+        origin, source = self._client(other)
+        if origin is not client:
+            return False
+        path = f"/v2/{at.repository}/blobs/uploads/?mount={descriptor.digest}&from={source.repository}"
+        try:
+            response = client.send(Request("POST", path, at.repository, _PUSH, headers=_EMPTY, retried=False))
+        except (Transient, AccessDenied):
+            return False
+        response.close()
+        return response.status_code == 201
+
+    def _client(self, name: str) -> tuple[Client, Endpoint]:
+        endpoint = self._mirrors.endpoints(name)[0]
+        return self._connections.client(endpoint), endpoint
+
+    def _somewhere(self, name: str, ask: Callable[[Client, Endpoint], T]) -> T:
+        """Ask each place a name may be at, in order; the last one's refusal is the answer."""
+        *others, last = self._mirrors.endpoints(name)
+        for endpoint in others:
+            try:
+                return ask(self._connections.client(endpoint), endpoint)
+            except StoreError:
+                continue
+        return ask(self._connections.client(last), last)
+
+    def _get_manifest(self, client: Client, at: Endpoint, reference: Reference) -> Descriptor:
+        path = f"/v2/{at.repository}/manifests/{reference.version}"
+        what = f"cannot get the manifest of `{reference}`"
+        response = client.expect(Request("GET", path, at.repository, headers={"Accept": _ACCEPT}), what, 200)
+        data = b"".join(
+            bytes(chunk) for chunk in _capped(self._body(client, response), limits.MANIFEST, str(reference))
+        )
+        said = response.headers.get("Content-Type", "")
+        found = Descriptor.of(data, media_type_of(data, said, f"the manifest of `{reference}`"))
+        wanted = reference.digest or response.headers.get("Docker-Content-Digest", "")
+        if wanted.startswith("sha512:") or (wanted and wanted != found.digest):
+            found = Descriptor(found.media_type, _sound(wanted, client), found.size)
+            verify(data, found, str(reference))
+        self._read[found.digest] = data
+        return found
+
+    def _body(self, client: Client, response: requests.Response) -> Iterator[Chunk]:
+        try:
+            yield from client.read(response)
+        except Transient as error:
+            raise StoreError(f"a manifest was cut short: {error}", hint="type the same command again") from error
+
+    def _resumed(self, name: str, descriptor: Descriptor, offset: int) -> Iterator[Chunk]:
+        """The bytes of a blob from `offset`, across broken connections."""
+        position, failures = offset, 0
+        while position < descriptor.size or position == offset == 0:
+            start = position
+            try:
+                for chunk in self._open(name, descriptor, position):
+                    position += len(chunk)
+                    yield chunk
+                if position >= descriptor.size:
+                    return
+                why = f"`{name}`: {descriptor.digest} ended at {position} of {descriptor.size} bytes"
+            except Transient as error:
+                why = f"`{name}`: {error}"
+            failures = 1 if position > start else failures + 1
+            self._connections.patience.wait(failures, why)
+
+    def _open(self, name: str, descriptor: Descriptor, position: int) -> Iterator[Chunk]:
+        def ask(client: Client, at: Endpoint) -> tuple[Client, requests.Response]:
+            headers = {"Range": f"bytes={position}-"} if position else {}
+            path = f"/v2/{at.repository}/blobs/{descriptor.digest}"
+            what = f"cannot get `{descriptor.digest}` of `{name}`"
+            return client, client.expect(Request("GET", path, at.repository, headers=headers), what, 200, 206, 416)
+
+        client, response = self._somewhere(name, ask)
+        if position == 0 or response.status_code == 206:
+            _check_range(response, descriptor, position)
+            return client.read(response)
+        if response.status_code == 416:  # its body is not read: distribution 2.8 states a length it does not send
+            response.close()
+            raise StoreError(f"`{client.host}` has less of `{descriptor.digest}` than it said")
+        return _without_first(client.read(response), position)
+
+    def _upload(self, client: Client, at: Endpoint, descriptor: Descriptor, content: Content) -> None:
+        what = f"cannot upload to `{at}`"
+        start = Request("POST", f"/v2/{at.repository}/blobs/uploads/", at.repository, _PUSH, headers=_EMPTY)
+        response = client.expect(start, what, 202)
+        response.close()
+        url = _upload_url(client, response, at, descriptor)
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(descriptor.size)}
+        put = Request("PUT", url, at.repository, _PUSH, headers, lambda: _Body(content, descriptor.size), retried=False)
+        done = client.send(put)
+        if done.status_code in (201, 204):
+            done.close()
+            return
+        if done.status_code in (404, 408, 429, 499, 500, 502, 503, 504):
+            raise Transient(f"`{client.host}` answered {refused(done)}")
+        raise failure(done, what, client.host)
+
+    def _put_manifest(self, name: str, version: str, descriptor: Descriptor, data: bytes) -> None:
+        client, at = self._client(name)
+        path = f"/v2/{at.repository}/manifests/{version}"
+        headers = {"Content-Type": descriptor.media_type}
+        request = Request("PUT", path, at.repository, _PUSH, headers, lambda: data)
+        response = client.expect(request, f"cannot push the manifest of `{name}:{version}`", 200, 201, 202, 204)
+        response.close()
+        said = response.headers.get("Docker-Content-Digest", descriptor.digest)
+        if said.partition(":")[0] == descriptor.digest.partition(":")[0] and said != descriptor.digest:
+            raise StoreError(f"`{client.host}` stored `{name}:{version}` as {said}, not {descriptor.digest}")
+
+
+_EMPTY: Final = {"Content-Length": "0"}
+
+
+class _Body:
+    """What requests sends: it wants a length, an iterator, and reads in pieces of its own choice."""
+
+    def __init__(self, content: Content, size: int) -> None:
+        self._chunks = content(0)
+        self._size = size
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[Chunk]:
+        return self._chunks
+
+    def read(self, _size: int = -1) -> Chunk:
+        return next(self._chunks, b"")
+
+
+def _by_digest(name: str, descriptor: Descriptor) -> Reference:
+    registry, _, repository = name.partition("/")
+    return Reference(registry, repository, digest=descriptor.digest)
+
+
+def _sound(digest: str, client: Client) -> str:
+    try:
+        return check_digest(digest)
+    except InvalidReference as error:
+        raise StoreError(f"`{client.host}` names content badly: {error.message}") from error
+
+
+def _check_range(response: requests.Response, descriptor: Descriptor, position: int) -> None:
+    """A part may only be joined to what we have if it begins where that ends (containers/image's rule)."""
+    if response.status_code != 206:
+        return
+    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    if (
+        match is None
+        or (int(match[1]), int(match[3])) != (position, descriptor.size)
+        or int(match[2]) + 1 > int(match[3])
+    ):
+        said = response.headers.get("Content-Range", "none")
+        response.close()
+        raise StoreError(f"`{descriptor.digest}` from byte {position} was asked for; the answer has the range {said!r}")
+
+
+def _without_first(chunks: Iterator[Chunk], count: int) -> Iterator[Chunk]:
+    """A server that ignores ranges sends everything again; what we have is passed over, and the hash decides."""
+    for chunk in chunks:
+        skipped = min(count, len(chunk))
+        count -= skipped
+        if skipped < len(chunk):
+            yield chunk[skipped:]
+
+
+def _capped(chunks: Iterator[Chunk], most: int, what: str) -> Iterator[Chunk]:
+    total = 0
+    for chunk in chunks:
+        total += len(chunk)
+        if total > most:
+            raise InvalidManifest(f"the manifest of `{what}` is larger than {most} bytes")
+        yield chunk
+
+
+def _upload_url(client: Client, response: requests.Response, at: Endpoint, descriptor: Descriptor) -> str:
+    """Where to PUT: the location as given, with the digest added; it may be relative and have a query."""
+    location = response.headers.get("Location", "")
+    if not location:
+        raise StoreError(f"`{client.host}` accepts an upload to `{at}`, but does not say where")
+    url = urljoin(client.absolute(f"/v2/{at.repository}/blobs/uploads/"), location)
+    origin = origin_of(client.absolute("/"))
+    why = refusal(url, origin)
+    if why:
+        hint = "the proxy before the registry must pass X-Forwarded-Proto on" if "by http" in why else ""
+        raise StoreError(f"`{client.host}` wants the upload at a place that is refused: {why}", hint=hint)
+    return f"{url}{'&' if '?' in url else '?'}digest={descriptor.digest}"

@@ -1,0 +1,95 @@
+"""Tar members at known offsets: canonical headers, and a reader that believes nothing.
+
+Headers are ustar, with a pax record only for sizes from 8 GiB on; mode 0644, owner 0, time 0: the same members are
+the same bytes whatever the clock, the machine or the user.
+"""
+
+from __future__ import annotations
+
+import re
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from airgap import limits
+from airgap.errors import DamagedBundle
+
+BLOCK: Final = 512
+END: Final = bytes(2 * BLOCK)
+_USTAR_LIMIT: Final = 8 * limits.GIB
+_PAX_MOST: Final = 64 * limits.KIB
+_PAX_SIZE: Final = re.compile(rb"\d+ size=(\d{1,16})\n")
+_REGULAR: Final = (tarfile.REGTYPE, tarfile.AREGTYPE)
+
+ReadAt = Callable[[int, int], bytes]
+"""Reads (count, offset); fewer bytes than asked for only at the end of the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One file in the tar: where its content starts, and where the next member does."""
+
+    name: str
+    size: int
+    offset: int
+
+    @property
+    def end(self) -> int:
+        """The offset after the content and its padding."""
+        return self.offset + padded(self.size)
+
+
+def header(name: str, size: int) -> bytes:
+    """The canonical header of a regular file: one block, or three where the size needs a pax record."""
+    info = tarfile.TarInfo(name)
+    info.size = size
+    info.mode = 0o644
+    return info.tobuf(tarfile.USTAR_FORMAT if size < _USTAR_LIMIT else tarfile.PAX_FORMAT)
+
+
+def padded(size: int) -> int:
+    """A size rounded up to whole blocks."""
+    return -(-size // BLOCK) * BLOCK
+
+
+def padding(size: int) -> bytes:
+    """The zeros after content of this size."""
+    return bytes(padded(size) - size)
+
+
+def read_member(read_at: ReadAt, offset: int, place: str) -> Member | None:
+    """The member whose header is at `offset`, or None at the end mark.
+
+    Raises:
+        DamagedBundle: cut short, a wrong checksum, or anything but a regular file.
+    """
+    block = read_at(BLOCK, offset)
+    if len(block) < BLOCK:
+        raise DamagedBundle(f"`{place}` is cut off at byte {offset + len(block)}", hint="carry the rest of it over")
+    if block == bytes(BLOCK):
+        return None
+    info = _decode(block, offset, place)
+    if info.type == tarfile.XHDTYPE:
+        if info.size > _PAX_MOST:
+            raise DamagedBundle(f"`{place}`: the extended header at byte {offset} is too large")
+        record = _PAX_SIZE.search(read_at(info.size, offset + BLOCK))
+        following = offset + BLOCK + padded(info.size)
+        info = _decode(read_at(BLOCK, following), following, place)
+        if record is None:
+            raise DamagedBundle(f"`{place}`: the extended header at byte {offset} has no size")
+        return _member(info, int(record[1]), following, place)
+    return _member(info, info.size, offset, place)
+
+
+def _member(info: tarfile.TarInfo, size: int, offset: int, place: str) -> Member:
+    if info.type not in _REGULAR or not 0 <= size <= limits.BLOB:
+        raise DamagedBundle(f"`{place}`: {info.name!r} at byte {offset} is no regular file")
+    return Member(info.name, size, offset + BLOCK)
+
+
+def _decode(block: bytes, offset: int, place: str) -> tarfile.TarInfo:
+    try:
+        return tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    except (tarfile.HeaderError, ValueError) as error:
+        raise DamagedBundle(f"`{place}`: no tar header at byte {offset}: {error}") from error

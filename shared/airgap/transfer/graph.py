@@ -1,0 +1,178 @@
+"""What has to move: the graph below a set of names, walked once, several manifests at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from airgap import limits
+from airgap.descriptors import Descriptor, Manifest, parse_manifest, select
+from airgap.errors import AirgapError, IncompleteError, InvalidManifest
+from airgap.platforms import Platform
+from airgap.references import Reference
+from airgap.stores import Source
+from airgap.transfer import pool
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A manifest or index, its bytes as they were served, and those of its children that are wanted."""
+
+    manifest: Manifest
+    data: bytes
+    wanted: tuple[Descriptor, ...]
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether some platforms of an index were left out."""
+        return len(self.wanted) < len(self.manifest.children)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A name and the descriptor it stood for when the walk began."""
+
+    reference: Reference
+    root: Descriptor
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Images and everything below them.
+
+    Attributes:
+        images: sorted by name.
+        nodes: digest → manifest or index.
+        foreign: layers that may not be distributed and so do not move.
+    """
+
+    images: tuple[Image, ...]
+    nodes: Mapping[str, Node]
+    foreign: tuple[Descriptor, ...] = ()
+
+    def manifests_of(self, image: Image) -> Iterator[Descriptor]:
+        """The image's manifests, each once, children before parents, the root last."""
+        seen: set[str] = set()
+
+        def visit(descriptor: Descriptor) -> Iterator[Descriptor]:
+            if descriptor.digest in seen:
+                return
+            seen.add(descriptor.digest)
+            for child in self.nodes[descriptor.digest].wanted:
+                if child.is_manifest:
+                    yield from visit(child)
+            yield descriptor
+
+        yield from visit(image.root)
+
+    def blobs_of(self, image: Image) -> Iterator[Descriptor]:
+        """The image's configs and layers, each once."""
+        seen: set[str] = set()
+        for manifest in self.manifests_of(image):
+            for child in self.nodes[manifest.digest].wanted:
+                if not child.is_manifest and child.digest not in seen:
+                    seen.add(child.digest)
+                    yield child
+
+    def platforms_of(self, image: Image) -> tuple[Platform, ...]:
+        """The platforms that come along, as an index names them; empty for a single manifest."""
+        wanted = self.nodes[image.root.digest].wanted
+        return tuple(c.platform for c in wanted if c.platform and not c.platform.is_attestation)
+
+
+Choice = Callable[[tuple[Descriptor, ...]], tuple[Descriptor, ...]]
+"""Which children of an index are wanted."""
+
+
+def everything(children: tuple[Descriptor, ...]) -> tuple[Descriptor, ...]:
+    """All platforms."""
+    return children
+
+
+def of_platforms(platforms: tuple[Platform, ...]) -> Choice:
+    """Those of the platforms asked for, with their attestations; of none in particular, all."""
+    return lambda children: select(children, platforms)
+
+
+def among(digests: Container[str]) -> Choice:
+    """Those that are there: what is left of an index whose other platforms stayed behind."""
+    return lambda children: tuple(child for child in children if child.digest in digests)
+
+
+def walk(
+    source: Source,
+    references: Sequence[Reference],
+    choice: Choice = everything,
+    *,
+    workers: int = limits.WORKERS,
+    stopped: threading.Event | None = None,
+) -> Graph:
+    """Resolve every name once, and read all manifests below.
+
+    Args:
+        source: where they are.
+        references: each once; a name that cannot be read does not keep the others from being tried.
+        choice: which children of an index come along. An image without an index comes as it is.
+        workers: how many are read at a time.
+        stopped: ends the walk when set.
+
+    Raises:
+        StoreError: the one name that could not be read.
+        IncompleteError: more than one, each named with its reason.
+    """
+    walker = _Walker(source, choice)
+    results = pool.each(walker.image, list(references), workers, stopped or threading.Event())
+    failures = [(r, e) for r, e in zip(references, results, strict=True) if isinstance(e, AirgapError)]
+    if len(failures) == 1:
+        raise failures[0][1]
+    if failures:
+        raise IncompleteError(
+            f"{len(failures)} of {len(references)} images cannot be read",
+            tuple(f"{reference}: {error.message}" for reference, error in failures),
+            hint=failures[0][1].hint,
+        )
+    images = sorted((r for r in results if isinstance(r, Image)), key=lambda image: str(image.reference))
+    return Graph(tuple(images), walker.nodes, tuple(walker.foreign.values()))
+
+
+class _Walker:
+    """Reads manifests into one table that all images share."""
+
+    def __init__(self, source: Source, choice: Choice) -> None:
+        self.source = source
+        self.choice = choice
+        self.nodes: dict[str, Node] = {}
+        self.foreign: dict[str, Descriptor] = {}
+
+    def image(self, reference: Reference) -> Image:
+        root = self.source.resolve(reference)
+        self._visit(reference, root, 0)
+        return Image(reference, root)
+
+    def _visit(self, reference: Reference, descriptor: Descriptor, depth: int) -> None:
+        what = f"the manifest of `{reference}`"
+        if depth > limits.INDEX_DEPTH:
+            raise InvalidManifest(f"{what} has indexes in indexes, more than {limits.INDEX_DEPTH} deep")
+        if descriptor.size > limits.MANIFEST:
+            raise InvalidManifest(f"{what} is larger than {limits.MANIFEST} bytes")
+        node = self.nodes.get(descriptor.digest)
+        if node is None:
+            data = self.source.manifest(reference.name, descriptor)
+            manifest = parse_manifest(data, descriptor, what)
+            node = Node(manifest, data, self._wanted(manifest, reference))
+        for child in node.wanted:
+            if child.is_manifest:
+                self._visit(reference, child, depth + 1)
+        self.nodes[descriptor.digest] = node
+
+    def _wanted(self, manifest: Manifest, reference: Reference) -> tuple[Descriptor, ...]:
+        if not manifest.descriptor.is_index:
+            self.foreign.update((c.digest, c) for c in manifest.children if c.is_foreign)
+            return tuple(child for child in manifest.children if not child.is_foreign)
+        wanted = self.choice(manifest.children)
+        if manifest.children and not wanted:
+            listed = (child.platform for child in manifest.children if child.platform)
+            there = ", ".join(str(platform) for platform in listed if not platform.is_attestation)
+            raise IncompleteError(f"`{reference}` has none of the platforms asked for", hint=f"it is made for {there}")
+        return wanted

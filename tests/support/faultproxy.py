@@ -1,0 +1,227 @@
+"""A proxy on loopback that misbehaves on purpose, request by request.
+
+Rules look at each request and may let it pass, answer in the server's place, or damage the answer on its way. What
+passed is counted, so that a test can say how many bytes a recovery cost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import http.client
+import http.server
+import re
+import socket
+import struct
+import termios
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Answer:
+    """What goes back: a status, headers and a body, which faults may alter."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    def header(self, name: str) -> str:
+        return next((value for key, value in self.headers if key.lower() == name.lower()), "")
+
+    def without(self, *names: str) -> list[tuple[str, str]]:
+        return [(key, value) for key, value in self.headers if key.lower() not in names]
+
+
+@dataclass
+class Fault:
+    """What happens to requests that match, for as many times as it is meant to."""
+
+    method: str
+    path: str  # a regular expression
+    times: int = 1
+    reset_after: int | None = None  # bytes of the body, then RST
+    close_after: int | None = None  # bytes of the body, then FIN, with the Content-Length of the whole
+    alter: Callable[[Answer], Answer] | None = None
+    answer: Answer | None = None  # in place of the server's
+    drop_answer: bool = False  # the server does it, the client never hears of it
+
+    def matches(self, method: str, path: str) -> bool:
+        return self.times > 0 and method == self.method and re.search(self.path, path) is not None
+
+
+@dataclass
+class FaultProxy:
+    """A running proxy."""
+
+    host: str
+    upstream: str
+    faults: list[Fault] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    logins: list[str] = field(default_factory=list)
+    sent: dict[str, int] = field(default_factory=dict)  # path → body bytes that went to the client
+
+    def take(self, method: str, path: str) -> Fault | None:
+        with _LOCK:
+            for fault in self.faults:
+                if fault.matches(method, path):
+                    fault.times -= 1
+                    return fault
+        return None
+
+
+_LOCK = threading.Lock()
+
+
+@contextlib.contextmanager
+def fault_proxy(upstream: str, *faults: Fault) -> Iterator[FaultProxy]:
+    """Stand before `upstream` (HOST:PORT) with these faults."""
+    state = FaultProxy("", upstream, list(faults))
+
+    class Handler(_Handler):
+        proxy = state
+
+    server = _Server(("127.0.0.1", 0), Handler)
+    state.host = f"127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield state
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Broken connections are what this is for."""
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    proxy: FaultProxy
+    protocol_version = "HTTP/1.1"
+
+    def _handle(self) -> None:
+        state = self.proxy
+        with _LOCK:
+            state.requests.append(f"{self.command} {self.path}")
+            state.logins.append(self.headers.get("Authorization", ""))
+        body = self._read_body()
+        fault = state.take(self.command, self.path)
+        answer = fault.answer if fault and fault.answer else self._forward(body)
+        if fault and fault.drop_answer:
+            self._reset()
+            return
+        if fault and fault.alter:
+            answer = fault.alter(answer)
+        self._send(answer, fault)
+
+    do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = _handle
+
+    def _read_body(self) -> bytes:
+        length = int(self.headers.get("Content-Length") or 0)
+        return self.rfile.read(length) if length else b""
+
+    def _forward(self, body: bytes) -> Answer:
+        connection = http.client.HTTPConnection(self.proxy.upstream, timeout=30)
+        headers = {key: value for key, value in self.headers.items() if key.lower() != "connection"}
+        connection.request(self.command, self.path, body or None, headers)
+        response = connection.getresponse()
+        answer = Answer(response.status, response.getheaders(), response.read())
+        connection.close()
+        return answer
+
+    def _send(self, answer: Answer, fault: Fault | None) -> None:
+        self.send_response(answer.status)
+        for key, value in answer.headers:
+            if key.lower() not in ("transfer-encoding", "connection"):
+                self.send_header(key, value)
+        chunked = not answer.header("Content-Length")
+        if chunked and answer.body:
+            self.send_header("Transfer-Encoding", "chunked")
+        elif chunked:
+            self.send_header("Content-Length", "0")
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        cut = next((n for n in (fault.reset_after, fault.close_after) if n is not None), None) if fault else None
+        body = answer.body if cut is None else answer.body[:cut]
+        self._count(len(body))
+        if chunked and body:
+            self.wfile.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
+        else:
+            self.wfile.write(body)
+        if fault and fault.reset_after is not None:
+            self._reset()
+        elif fault and fault.close_after is not None:
+            self.close_connection = True
+
+    def _count(self, size: int) -> None:
+        with _LOCK:
+            path = self.path.partition("?")[0]
+            self.proxy.sent[path] = self.proxy.sent.get(path, 0) + size
+
+    def _reset(self) -> None:
+        """RST, not FIN: the client's read fails instead of ending. What was written before has arrived by then."""
+        self.wfile.flush()
+        deadline = time.monotonic() + 2
+        while _unsent(self.connection) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+        self.close_connection = True
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def _unsent(connection: socket.socket) -> int:
+    count = bytearray(4)
+    fcntl.ioctl(connection, termios.TIOCOUTQ, count)
+    return int.from_bytes(count, "little")
+
+
+@dataclass
+class Sink:
+    """A listener at a place where no login may arrive: it notes every request and answers 404."""
+
+    url: str
+    requests: list[str] = field(default_factory=list)
+    logins: list[str] = field(default_factory=list)
+    body: bytes = b""
+
+
+@contextlib.contextmanager
+def sink(address: str = "127.0.0.2", body: bytes = b"") -> Iterator[Sink]:
+    """A sink on another loopback address; with a body it answers 200."""
+    state = Sink("", body=body)
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            state.requests.append(f"{self.command} {self.path}")
+            state.logins.append(self.headers.get("Authorization", ""))
+            self.send_response(200 if state.body else 404)
+            self.send_header("Content-Length", str(len(state.body)))
+            self.end_headers()
+            self.wfile.write(state.body)
+
+        do_POST = do_PUT = do_GET
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = _Server((address, 0), Handler)
+    state.url = f"http://{address}:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield state
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
