@@ -191,10 +191,21 @@ def _natural(original: str, relocation: Relocation) -> str:
     if original and not _has_host(original):
         return original
     host, _, path = original.partition("/")
-    base = "/".join(part for part in (relocation.registry, relocation.prefix) if part)
+    base = _base(relocation)
     if relocation.naming is Naming.KEEP and host:
         base = f"{base}/{'docker.io' if host == 'index.docker.io' else host}"
     return f"{base}/{path}" if path else base
+
+
+def _base(relocation: Relocation) -> str:
+    """What stands before the images' own paths; where only a lock says it, as most of its targets have it."""
+    if relocation.registry:
+        return "/".join(part for part in (relocation.registry, relocation.prefix) if part)
+    bases = [
+        target.name.removesuffix(f"/{Reference.parse(source).repository}")
+        for source, target in relocation.explicit.items()
+    ]
+    return max(bases, key=bases.count, default="")
 
 
 def _has_host(text: str) -> bool:
