@@ -169,13 +169,13 @@ def _proved(request: Request, examined: Examination, relocation: Relocation, loc
     relocated = relocation_of_charts.relocate(examined, relocation)
     output, relocated = _rendered_at_all(request, examined, relocated, local)
     for _ in range(0 if request.values_only else _ROUNDS):
-        left, _problems = relocation_of_charts.outside(output, examined, relocation, allowed)
+        left, _problems = relocation_of_charts.outside(output, examined, relocated, allowed)
         better = relocation_of_charts.with_literals(relocated, left, output)
         if better.after == relocated.after:
             break
         relocated = better
         output = _render(request, examined, relocated, local)
-    left, problems = relocation_of_charts.outside(output, examined, relocation, allowed)
+    left, problems = relocation_of_charts.outside(output, examined, relocated, allowed)
     named = (*(_outside(finding, request, allowed) for finding in left), *problems)
     rendered = manifests.find(output, request.chart).references
     return ChartRelocation(request, relocated, relocation_of_charts.overlay(relocated, examined), rendered, named)

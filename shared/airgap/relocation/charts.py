@@ -103,35 +103,37 @@ def overlay(relocated: RelocatedChart, examined: Examination) -> str:
 
 
 def outside(
-    output: bytes, examined: Examination, relocation: Relocation, allowed: Iterable[Reference] | None = None
+    output: bytes, examined: Examination, relocated: RelocatedChart, allowed: Iterable[Reference] | None = None
 ) -> tuple[tuple[Finding, ...], tuple[Problem, ...]]:
-    """The images in a rendered chart that do not point at the target, and what could not be examined.
+    """The images in a rendered chart that do not have the name that images get, and what could not be examined.
 
     Args:
         output: what the relocated chart renders to.
         examined: the original; its traced images are looked for in `output` as well.
-        relocation: where all must point.
+        relocated: with the names that the original's images get.
         allowed: targets of a lock; with it, each image must be one of these.
     """
+    names = {
+        (item.name, item.tag, item.digest) for item in (relocated.mapping.values() if allowed is None else allowed)
+    }
     found = manifests.find(output, examined.title)
-    wanted = None if allowed is None else {(item.name, item.digest or item.tag) for item in allowed}
-    names = None if wanted is None else {(item.name, item.tag) for item in allowed or ()} | wanted
     left = {
         (finding.reference, finding.written): finding
         for finding in found.findings
-        if not _is_inside(finding.reference, relocation, names)
+        if not _is_named(finding.reference, names)
     }
     still = set(tokens(output.decode("utf-8", "replace")))
     for finding in examined.discovery.findings:
-        if finding.written in still and not relocation.covers(finding.reference):
+        if finding.written in still and relocated.mapping.get(finding.reference) != finding.reference:
             left.setdefault((finding.reference, finding.written), finding)
     return tuple(left.values()), found.problems
 
 
-def _is_inside(reference: Reference, relocation: Relocation, names: set[tuple[str, str | None]] | None) -> bool:
-    if names is None:
-        return relocation.covers(reference)
-    return (reference.name, reference.digest or reference.tag) in names
+def _is_named(reference: Reference, names: set[tuple[str, str | None, str | None]]) -> bool:
+    """Whether it is one of `names`; a tag beside a digest is a comment."""
+    if reference.digest:
+        return any(name == reference.name and digest == reference.digest for name, _, digest in names)
+    return any(name == reference.name and tag == reference.tag for name, tag, _ in names)
 
 
 @dataclass(frozen=True)
