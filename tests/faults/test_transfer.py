@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.cli import SCRIPTS, check_refusal, kubectl_airgap
+from tests.support.cli import SCRIPTS, check_refusal, kubectl_airgap, run
 from tests.support.faultproxy import Answer, Fault, FaultProxy, fault_proxy, sink
 from tests.support.images import add_image, layer
 from tests.support.registry import PASSWORD, Registry, login, store_for
@@ -98,10 +98,10 @@ def test_f3_a_short_body_with_a_clean_end_is_completed(stored: Stored) -> None:
 
 
 def test_f3_a_body_that_never_gets_longer_is_an_error_that_names_both_sizes(stored: Stored) -> None:
+    content = stored.origin.blobs[stored.layer.digest]
+
     def always_the_first_thousand(answer: Answer) -> Answer:
-        return Answer(
-            200, answer.without("content-length", "content-range"), stored.origin.blobs[stored.layer.digest][:1000]
-        )
+        return Answer(200, answer.without("content-length", "content-range"), content[:1000])
 
     with (
         fault_proxy(stored.registry.host, Fault("GET", BLOBS, 99, alter=always_the_first_thousand)) as proxy,
@@ -146,9 +146,7 @@ def test_f5_a_bit_flipped_once_is_fetched_again_and_said(stored: Stored) -> None
     assert any(isinstance(note, events.Note) and stored.layer.digest in note.text for note in notes)
 
 
-def test_f5_a_bit_flipped_always_is_an_error_with_the_digest_and_leaves_no_bundle(
-    stored: Stored, tmp_path: Path
-) -> None:
+def test_f5_a_bit_flipped_always_is_an_error_and_leaves_no_bundle(stored: Stored, tmp_path: Path) -> None:
     with fault_proxy(stored.registry.host, Fault("GET", stored.layer.hex, 99, alter=flipped)) as proxy:
         done = kubectl_airgap("pack", "--quiet", "--image", stored.reference(proxy.host), "-o", tmp_path / "x.tar")
     assert done.returncode == 3
@@ -167,7 +165,9 @@ def test_f18_a_lost_answer_to_the_closing_put_is_not_a_lost_upload(stored: Store
 
 
 def redirect_to(url: str) -> Callable[[Answer], Answer]:
-    return lambda answer: Answer(307, [("Location", url), ("Content-Length", "0")], b"")
+    """A redirect in place of any answer but a request for a login."""
+    moved = Answer(307, [("Location", url), ("Content-Length", "0")], b"")
+    return lambda answer: answer if answer.status == 401 else moved
 
 
 def test_f27_a_redirect_to_another_host_carries_no_login(
@@ -177,7 +177,7 @@ def test_f27_a_redirect_to_another_host_carries_no_login(
     blob = Descriptor.of(content, OCI_LAYER)
     with (
         sink(body=content) as elsewhere,
-        fault_proxy(basic_registry.host, Fault("GET", BLOBS, alter=redirect_to(elsewhere.url + "/x"))) as proxy,
+        fault_proxy(basic_registry.host, Fault("GET", BLOBS, 2, alter=redirect_to(elsewhere.url + "/x"))) as proxy,
     ):
         login(monkeypatch, tmp_path, proxy.host)
         (tmp_path / ".netrc").write_text(f"machine 127.0.0.2 login u password {PASSWORD}\n")
@@ -289,29 +289,10 @@ def test_a_disk_that_fails_at_any_step_leaves_the_older_bundle(
 ) -> None:
     bundle = tmp_path / "x.tar"
     bundle.write_bytes(b"an older bundle")
-    command = [
-        SCRIPTS / "kubectl-airgap",
-        "pack",
-        "--quiet",
-        "--image",
-        stored.reference(stored.registry.host),
-        "-o",
-        bundle,
-    ]
-    traced = [
-        "strace",
-        "-f",
-        "-qq",
-        "-o",
-        "/dev/null",
-        "-e",
-        f"trace={syscall}",
-        "-e",
-        f"inject={syscall}:error={error}:when=1+",
-    ]
-    done = subprocess.run(
-        [str(word) for word in (*traced, *command)], capture_output=True, text=True, timeout=60, check=False
-    )
+    image = stored.reference(stored.registry.host)
+    fault = (f"trace={syscall}", f"inject={syscall}:error={error}")
+    traced = ("strace", "-f", "-qq", "-o", "/dev/null", "-e", fault[0], "-e", fault[1])
+    done = run(*traced, SCRIPTS / "kubectl-airgap", "pack", "--quiet", "--image", image, "-o", bundle)
     assert done.returncode in (1, 4), done.stderr
     assert done.stderr.startswith("error: ")
     assert "Traceback" not in done.stderr

@@ -29,7 +29,7 @@ def refusal(url: str, origin: str, *, with_login: bool = False) -> str:
         url: where it sends us: a redirect, an upload location, a token server.
         origin: the registry's own scheme and host.
         with_login: whether the user's credentials would be sent there, as to a token server. Then only the same
-            host may be a loopback or link-local address.
+            host may be a loopback address or be written as a private one.
     """
     ours = urlsplit(origin)
     try:
@@ -49,17 +49,28 @@ def refusal(url: str, origin: str, *, with_login: bool = False) -> str:
 
 
 def _address_refusal(theirs: SplitResult, own: str, with_login: bool) -> str:
+    """Addresses inside a network are for registries inside it; a login goes to one only by a name."""
     host = theirs.hostname or ""
     if host == own:
         return ""
     inside = [address for address in _addresses(host) if not address.is_global]
+    ours = [address for address in _addresses(own) if not address.is_global]
     if not inside:
         return ""
-    machine = [a for a in inside if a.is_loopback or a.is_link_local or a.is_unspecified]
-    ours = [address for address in _addresses(own) if not address.is_global]
-    if not ours or (machine and with_login) or (machine and not any(a.is_loopback for a in ours)):
+    allowed = bool(ours) and not any(a.is_link_local or a.is_unspecified for a in inside)
+    if any(a.is_loopback for a in inside):
+        allowed = allowed and any(a.is_loopback for a in ours) and not with_login
+    if not allowed or (with_login and _is_literal(host)):
         return f"{host!r} is an address inside this network"
     return ""
+
+
+def _is_literal(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _addresses(host: str) -> list[_Address]:
