@@ -1,11 +1,12 @@
 """Assembles `kubectl airgap`; what a verb does stands in `commands/<verb>.py`."""
 
+from __future__ import annotations
+
 import sys
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from airgap import __version__
 
-# Annotations are read when the parser is built, where `typer` is a name of the function: no postponed ones here.
 if TYPE_CHECKING:
     import typer
 
@@ -18,6 +19,12 @@ VERBS = {
     "push": "kubectl_airgap.commands.push",
     "relocate": "kubectl_airgap.commands.relocate",
 }
+
+_HELP = """Software into Kubernetes clusters that have no internet.
+
+Find the images that charts and manifests need, carry them over in one file, and point everything at the registry
+inside.
+"""
 
 
 def main() -> NoReturn:
@@ -41,31 +48,7 @@ def complete(words: list[str] | None = None) -> NoReturn:
     answer(_app(), sys.argv[1:] if words is None else words)
 
 
-def _app() -> "typer.Typer":
-    import typer
+def _app() -> typer.Typer:
+    from airgap_cli.assembly import plugin
 
-    from airgap_cli.assembly import group_of
-
-    app = typer.Typer(
-        cls=group_of(VERBS),
-        add_completion=False,
-        rich_markup_mode=None,
-        no_args_is_help=True,
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    )
-
-    @app.callback()
-    def airgap(
-        version: Annotated[bool, typer.Option("--version", "-V", help="Print the version and stop.")] = False,
-    ) -> None:
-        """Software into Kubernetes clusters that have no internet.
-
-        Find the images that charts and manifests need, carry them over in one file, and point everything at the
-        registry inside.
-        """
-        if version:
-            typer.echo(f"kubectl-airgap {__version__}")
-            raise typer.Exit
-
-    return app
+    return plugin(VERBS, f"kubectl-airgap {__version__}", _HELP)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 import traceback
@@ -22,6 +23,7 @@ _ParserError: Any = _UsageError.__bases__[0]
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
+EXIT_NO_READER = 141  # as of every program that SIGPIPE ends: what it would have done is not done
 
 
 class _Terminated(BaseException):
@@ -36,25 +38,34 @@ def run(app: typer.Typer, name: str, arguments: list[str] | None = None) -> NoRe
 
 def _status(app: typer.Typer, name: str, arguments: list[str] | None) -> int:
     try:
-        result = typer.main.get_command(app).main(arguments, prog_name=name, standalone_mode=False)
+        result = _invoke(app, name, sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
+    except typer.Exit as done:
+        return done.exit_code
     except AirgapError as error:
         return _say(error)
     except _ParserError as error:
-        return _say_usage(error)
+        return _say_usage(error, name)
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted()
     except _Terminated:
         return EXIT_TERMINATED
-    except BrokenPipeError:
-        return _reader_left()
+    except BrokenPipeError as error:
+        return _reader_left() if _has_no_reader(sys.stdout.fileno()) else _unforeseen(error)
     except RecursionError:
         return _say(AirgapError("the input is nested too deep"))
     except MemoryError:
         return _say(AirgapError("out of memory", hint="use fewer workers: --concurrency 2"))
     except Exception as error:
         return _unforeseen(error)
+
+
+def _invoke(app: typer.Typer, name: str, arguments: list[str]) -> Any:
+    """What typer's own `main` does, without its habit of ending in silence when any pipe or socket breaks."""
+    command = typer.main.get_command(app)
+    with command.make_context(name, list(arguments)) as context:
+        return command.invoke(context)
 
 
 def _say(error: AirgapError) -> int:
@@ -67,16 +78,28 @@ def _say(error: AirgapError) -> int:
     return error.exit_code
 
 
-def _say_usage(error: Any) -> int:
+def _say_usage(error: Any, name: str) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":
         typer.echo(error.ctx.get_help())
         return 0
-    message = error.format_message().rstrip(".")
+    message = (error.message if _suggestions(error) else error.format_message()).rstrip(".")
     _words(f"error: {message[:1].lower()}{message[1:]}")
-    context = getattr(error, "ctx", None)
-    if context is not None:
-        _words(f"\nhint: see `{context.command_path} --help`")
+    _words(f"\nhint: {_usage_hint(error, name)}")
     return int(error.exit_code)
+
+
+def _usage_hint(error: Any, name: str) -> str:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else name
+    if near := _suggestions(error):
+        return f"did you mean `{near[0]}`? `{command} --help` lists all"
+    if hasattr(error, "option_name") and context and hasattr(context.command, "list_commands"):
+        return f"flags stand after the command, as in `{command} COMMAND {error.option_name}`"
+    return f"see `{command} --help`"
+
+
+def _suggestions(error: Any) -> list[str]:
+    return list(getattr(error, "possibilities", None) or ())
 
 
 def _interrupted() -> int:
@@ -84,10 +107,17 @@ def _interrupted() -> int:
     return EXIT_INTERRUPTED
 
 
+def _has_no_reader(descriptor: int) -> bool:
+    """Whether the other end of a pipe is closed: a broken pipe may also be a server's, and then something failed."""
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return any(events & select.POLLERR for _, events in poll.poll(0))
+
+
 def _reader_left() -> int:
     """Whoever read our output has enough (`| head`): end quietly, and keep Python from complaining at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    return EXIT_NO_READER
 
 
 def _unforeseen(error: Exception) -> int:

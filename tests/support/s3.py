@@ -1,1 +1,156 @@
-"""To be filled by its owner."""
+"""A real S3 server, SeaweedFS, for the session."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.support.tools import require
+
+_READY_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """Where the server answers, and the key that may do everything."""
+
+    endpoint: str
+    access_key: str = "airgap-test"
+    secret_key: str = "not-a-secret"
+    region: str = "us-east-1"
+
+    def bucket(self) -> str:
+        """A new bucket."""
+        name = f"test-{uuid4().hex}"
+        client = self.client()
+        client.create_bucket(Bucket=name)
+        client.close()
+        return name
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What an S3 client of any kind reads from its environment."""
+        return {
+            "AWS_ENDPOINT_URL_S3": self.endpoint,
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+            "AWS_DEFAULT_REGION": self.region,
+        }
+
+    def client(self) -> Any:
+        """A boto3 client."""
+        import boto3
+        from botocore.config import Config
+
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
+            region_name=self.region,
+            config=Config(retries={"total_max_attempts": 1}),
+        )
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """SeaweedFS on loopback; `bucket()` makes a new one for a test."""
+    folder = tmp_path_factory.mktemp("s3")
+    server = S3Server(f"http://127.0.0.1:{(ports := _free_ports(4))[3]}")
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(_command(folder, ports, server), stdout=log, stderr=log, cwd=folder)
+    try:
+        _wait(server, process, folder / "log")
+        yield server
+    finally:
+        process.kill()  # asked politely, it waits ten seconds for nobody
+        process.wait()
+
+
+def _command(folder: Path, ports: list[int], server: S3Server) -> list[str]:
+    (folder / "data").mkdir()
+    key = {"accessKey": server.access_key, "secretKey": server.secret_key}
+    config = {"identities": [{"name": "test", "credentials": [key], "actions": ["Admin"]}]}
+    (folder / "s3.json").write_text(json.dumps(config))
+    names = ("master", "volume", "filer", "s3")
+    return [
+        require("weed"),
+        "server",
+        f"-dir={folder / 'data'}",
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+        *(f"-{name}.port={port}" for name, port in zip(names, ports, strict=True)),
+        "-s3",
+        f"-s3.config={folder / 's3.json'}",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        "-master.volumeSizeLimitMB=64",
+        "-volume.max=20",
+    ]
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that are free together with the one 10,000 above, which SeaweedFS takes as well."""
+    found: list[int] = []
+    with contextlib.ExitStack() as held:
+        while len(found) < count:
+            with contextlib.suppress(OSError):
+                port = _hold(held, 0)
+                _hold(held, port - 10000)
+                found.append(port - 10000)
+    return found
+
+
+def _hold(held: contextlib.ExitStack, port: int) -> int:
+    if port < 0 or 0 < port < 1024:
+        raise OSError
+    taken = held.enter_context(socket.socket())
+    taken.bind(("127.0.0.1", port))
+    return int(taken.getsockname()[1])
+
+
+def _wait(server: S3Server, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Until it stores an object: it answers seconds before it can."""
+    deadline = time.monotonic() + _READY_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        if _answers(server.endpoint) and _stores(server):
+            return
+        time.sleep(0.2)
+    pytest.fail(f"SeaweedFS did not start:\n{log.read_text(errors='replace')[-2000:]}", pytrace=False)
+
+
+def _answers(endpoint: str) -> bool:
+    try:
+        urllib.request.urlopen(endpoint, timeout=2).close()
+    except urllib.error.HTTPError as error:  # 403 is an answer
+        error.close()
+    except OSError:
+        return False
+    return True
+
+
+def _stores(server: S3Server) -> bool:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    client = server.client()
+    try:
+        if not any(bucket["Name"] == "ready" for bucket in client.list_buckets()["Buckets"]):
+            client.create_bucket(Bucket="ready")
+        client.put_object(Bucket="ready", Key="ready", Body=b"ready")
+    except (BotoCoreError, ClientError):
+        return False
+    finally:
+        client.close()
+    return True

@@ -1,14 +1,66 @@
-"""To be filled by its owner."""
+"""The real programs that tests run: helm 4, helm 3, kubectl, our own scripts. A missing one fails, it skips nothing."""
 
 from __future__ import annotations
 
-import shutil
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pytest
+from hack.debian import PROGRAMS, apt_line, find
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = Path(sys.executable).parent
 
 
 def require(name: str) -> str:
-    found = shutil.which(name)
-    if not found:
-        pytest.fail(f"{name} is missing")
-    return found
+    """The path of a program; the test fails with what to install when it is not there."""
+    for folder in (SCRIPTS, ROOT / ".tools" / "bin"):
+        if (folder / name).is_file():
+            return str(folder / name)
+    path = find(name)
+    if path is None:
+        line = apt_line([PROGRAMS[name]]) if name in PROGRAMS else "make setup"
+        pytest.fail(f"{name} is not installed; type: {line}", pytrace=False)
+    return path
+
+
+def run_tool(
+    arguments: Sequence[str | Path], *, env: Mapping[str, str] | None = None, stdin: str = "", seconds: float = 60.0
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end, with `env` on top of ours; output is text."""
+    return subprocess.run(
+        [str(word) for word in arguments],
+        input=stdin,
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def scripts() -> Path:
+    """The folder of our console scripts."""
+    return SCRIPTS
+
+
+@pytest.fixture(scope="session")
+def helm() -> str:
+    """Helm 4."""
+    return require("helm")
+
+
+@pytest.fixture(scope="session")
+def helm3() -> str:
+    """Helm 3."""
+    return require("helm3")
+
+
+@pytest.fixture(scope="session")
+def kubectl() -> str:
+    """The real kubectl."""
+    return require("kubectl")
