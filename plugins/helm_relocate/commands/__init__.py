@@ -1,0 +1,1 @@
+"""What `helm relocate` does: a chart, or what helm has rendered."""
