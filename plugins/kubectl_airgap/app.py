@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from airgap import __version__
 
@@ -46,6 +46,7 @@ def _app() -> typer.Typer:
     import typer
 
     from airgap_cli.assembly import group_of
+    from kubectl_airgap.root import airgap
 
     app = typer.Typer(
         cls=group_of(VERBS),
@@ -56,17 +57,5 @@ def _app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
 
-    @app.callback()
-    def airgap(
-        version: Annotated[bool, typer.Option("--version", "-V", help="Print the version and stop.")] = False,
-    ) -> None:
-        """Software into Kubernetes clusters that have no internet.
-
-        Find the images that charts and manifests need, carry them over in one file, and point everything at the
-        registry inside.
-        """
-        if version:
-            typer.echo(f"kubectl-airgap {__version__}")
-            raise typer.Exit
-
+    app.callback()(airgap)
     return app
