@@ -58,7 +58,7 @@ def _status(app: typer.Typer, name: str, arguments: list[str] | None) -> int:
 
 
 def _say(error: AirgapError) -> int:
-    _words(f"error: {error.message}")
+    _words(f"{error.label}{error.message}")
     if isinstance(error, IncompleteError):
         for finding in error.findings:
             _words(f"  {finding}")
