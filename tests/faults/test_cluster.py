@@ -206,10 +206,11 @@ def test_a_server_that_asks_us_to_wait_for_years_is_not_waited_for(monkeypatch: 
 def test_a_host_that_does_not_exist_is_named(tmp_path: Path) -> None:
     path = write_kubeconfig(tmp_path / "config", kubeconfig_of("https://no-such-host.invalid:6443", "default"))
 
-    with pytest.raises(
-        ClusterError, match=r"Unable to connect to the server: no-such-host\.invalid:6443: Failed to resolve"
-    ):
+    with pytest.raises(ClusterError) as caught:
         connect(Access(kubeconfigs=(path,))).get("/api/v1/pods")
+
+    assert caught.value.message.startswith("Unable to connect to the server: no-such-host.invalid:6443: ")
+    assert "Connection(" not in caught.value.message
 
 
 @pytest.fixture

@@ -107,7 +107,7 @@ class RecordedServer:
         group, plural, namespaced = _COLLECTIONS[value["kind"]]
         metadata = {"uid": str(uuid4()), **value["metadata"]}
         key = f"{metadata['namespace']}/{metadata['name']}" if namespaced else metadata["name"]
-        stored = {**value, "metadata": metadata}
+        stored = {"apiVersion": group.removeprefix("/apis/").removeprefix("/api/"), **value, "metadata": metadata}
         self.objects.setdefault(f"{group}/{plural}", {})[key] = stored
         return stored
 
@@ -141,7 +141,8 @@ class RecordedServer:
         proceed = base64.b64encode(str(end).encode()).decode() if end < len(found) else ""
         metadata = {"resourceVersion": "1", **({"continue": proceed} if proceed else {})}
         kind = f"{_KINDS[match['plural']]}List"
-        return 200, {"kind": kind, "apiVersion": "v1", "metadata": metadata, "items": found[start:end]}
+        bare = [{key: part for key, part in v.items() if key not in ("kind", "apiVersion")} for v in found[start:end]]
+        return 200, {"kind": kind, "apiVersion": "v1", "metadata": metadata, "items": bare}
 
 
 def status(code: int, reason: str, message: str, proceed: str = "") -> Answer:

@@ -120,6 +120,7 @@ class Cluster:
                     yield item
                 seen.add(uid)
             proceed = (answer.get("metadata") or {}).get("continue") or ""
+            del answer  # or two pages are in memory while the next is read
             if not proceed:
                 return
 
@@ -293,16 +294,18 @@ def _unreachable(server: str, error: Exception) -> ClusterError:
     return ClusterError(f"Unable to connect to the server: {host}: {_plain(error)}")
 
 
-def _cause(error: BaseException | None, wanted: type[BaseException]) -> bool:
+def _cause(error: BaseException, wanted: type[BaseException]) -> bool:
+    return any(isinstance(cause, wanted) for cause in _causes(error))
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
-        if isinstance(error, wanted):
-            return True
+        yield error
         error = error.__cause__ or error.__context__
-    return False
 
 
 def _plain(error: Exception) -> str:
-    """The innermost words of nested exceptions, without the addresses of objects in them."""
-    text = str(error.args[-1] if error.args else error)
-    text = re.sub(r"^.*?<[^>]*>(: |, )", "", text)
-    return re.sub(r" \(_?ssl\.c:\d+\)", "", text).strip("()'\" ")
+    """The words of the innermost of nested exceptions: those around it name our own objects."""
+    *_, cause = _causes(error)
+    words = getattr(cause, "verify_message", "") or getattr(cause, "strerror", "") or str(cause)
+    return re.sub(r" \(_?ssl\.c:\d+\)", "", str(words))
