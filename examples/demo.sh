@@ -10,14 +10,17 @@ fi
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 [ -t 1 ] || say() { printf '\n%s\n' "$*"; }
+# Commands are shown on stderr, where their words are too, so that pipes carry data alone.
 run() {
-    printf '\n$ %s\n' "$(printf '%s' "$*" | sed "s|$WORK/||g")"
+    printf '\n$ %s\n' "$*" >&2
     "$@"
 }
 mirrors="--mirror docker.io=$INTERNET --mirror quay.io=$INTERNET --mirror ghcr.io=$INTERNET --mirror registry.k8s.io=$INTERNET"
 
-export HELM_PLUGINS="$WORK/helm-plugins"
+export HELM_DATA_HOME="$WORK/helm"
 helm plugin install plugins/helm-relocate >/dev/null
+ln -s "$PWD/examples" "$WORK/examples"
+cd "$WORK"
 
 say "Two real registries run on this machine: $INTERNET stands for the internet, $INSIDE for the registry in the closed cluster."
 
@@ -26,32 +29,32 @@ run kubectl airgap images --chart examples/shop -f examples/storage-driver.yaml
 
 say '2. Put them all into one file. (The mirrors are here because the internet of this demo is a registry on loopback.)'
 # shellcheck disable=SC2086
-run kubectl airgap pack --chart examples/shop -f examples/storage-driver.yaml $mirrors -o "$WORK/shop.tar"
+run kubectl airgap pack --chart examples/shop -f examples/storage-driver.yaml $mirrors -o shop.tar
 
 say '3. After the journey: is every byte still there?'
-run kubectl airgap verify "$WORK/shop.tar"
+run kubectl airgap verify shop.tar
 
 say '4. Into the registry inside; what is where now goes into a lock.'
-run kubectl airgap push "$WORK/shop.tar" "$INSIDE/apps"
+run kubectl airgap push shop.tar "$INSIDE/apps"
 
 say '5. Point the chart at it. The chart is rendered again, and every image must be in the lock.'
-run helm relocate examples/shop --to "$INSIDE/apps" --lock "$WORK/shop.lock.yaml" --diff -o "$WORK/shop"
+run helm relocate examples/shop --to "$INSIDE/apps" --lock shop.lock.yaml --diff -o shop
 
 say '6. The proof: no image of the rendered chart is from outside, and each is in the registry by its digest.'
-run helm template shop "$WORK/shop" >"$WORK/rendered.yaml"
-run kubectl airgap images -f "$WORK/rendered.yaml" -o name | tee "$WORK/images"
-if grep -v "^$INSIDE/apps/" "$WORK/images"; then
+run helm template shop shop >rendered.yaml
+run kubectl airgap images -f rendered.yaml -o name | tee found
+if grep -v "^$INSIDE/apps/" found; then
     echo 'these are from outside' >&2
     exit 1
 fi
 while read -r image; do
     digest=$(skopeo inspect --raw --tls-verify=false "docker://$image" | sha256sum | cut -d' ' -f1)
-    grep -q "sha256:$digest" "$WORK/shop.lock.yaml" || { echo "$image is not what was packed" >&2; exit 1; }
+    grep -q "sha256:$digest" shop.lock.yaml || { echo "$image is not what was packed" >&2; exit 1; }
     echo "$image is there, sha256:$(printf %.12s "$digest")…, as packed"
-done <"$WORK/images"
+done <found
 
 say '7. A driver whose vendor hides two images, one in a variable and one in a ConfigMap:'
-run kubectl airgap relocate -f examples/storage-driver.yaml --lock "$WORK/shop.lock.yaml" --diff --dry-run
+run kubectl airgap relocate -f examples/storage-driver.yaml --lock shop.lock.yaml --diff --dry-run
 
 say 'That was the main job. Type next, on your own charts and manifests:'
 cat <<'EOF'

@@ -63,7 +63,7 @@ def fill(registry: Registry, references: Sequence[Reference]) -> dict[Reference,
     store = MemoryStore()
     images: dict[Reference, Descriptor] = {}
     for number, reference in enumerate(sorted(set(references), key=str)):
-        images[reference] = add_index(store, "x/x:1") if number % 3 == 2 else add_image(store, size=20_000)
+        images[reference] = add_index(store, f"x/x-{number}:1") if number % 3 == 2 else add_image(store, size=20_000)
     graph = _renamed(store, images)
     places = {r: Reference(registry.host, r.repository, r.tag or "pinned") for r in images}
     target = RegistryStore(Connections())
