@@ -52,7 +52,7 @@ __all__ = [
 _BOM: Final = "\ufeff"
 _START = re.compile(r"^(?:%.*\r?\n(?:[#%].*\r?\n|\r?\n){0,20})?---(?=[ \t\r\n]|\Z)", re.MULTILINE)
 _PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*(?:[ \t\r\n]+(?:#.*[\r\n]+[ \t\r\n]*)?|\Z|(?=[,\]}])))+")
-# How JSON in ASCII writes characters beyond 16 bits; libyaml refuses it, so each half is read as `\ufffd`, as long.
+# How JSON in ASCII writes characters beyond 16 bits; libyaml refuses it: read as `\ufffd`, length for length.
 _SURROGATES = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
