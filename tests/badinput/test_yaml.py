@@ -13,6 +13,8 @@ from airgap import limits
 from airgap.discovery.manifests import find
 from airgap.documents.yaml import path_text, plain, read, walk
 from airgap.errors import DocumentError
+from airgap.relocation.manifests import relocate
+from airgap.relocation.policy import Relocation
 
 POD = b"kind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n  - image: "
 BOMB = b"a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + b"".join(
@@ -48,10 +50,10 @@ BOMB = b"a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + b"".join(
     ],
 )
 def test_it_is_refused_with_its_place_in_one_line(data: bytes, place: str, reason: str) -> None:
-    begun = time.monotonic()
+    begun = time.process_time()
     with pytest.raises(DocumentError) as caught:
         read(data, "f")
-    assert time.monotonic() - begun < 2
+    assert time.process_time() - begun < 2
     assert caught.value.place == place
     assert reason in caught.value.message
     assert caught.value.message.isprintable()
@@ -73,10 +75,10 @@ def test_it_is_refused_with_its_place_in_one_line(data: bytes, place: str, reaso
     ],
 )  # fmt: skip
 def test_it_is_read(data: bytes) -> None:
-    begun = time.monotonic()
+    begun = time.process_time()
     assert all(document.line >= 1 for document in read(data, "f"))
     assert find(data, "f").problems == () or b"\xc3\xa9/b" in data
-    assert time.monotonic() - begun < 2
+    assert time.process_time() - begun < 2
 
 
 def test_b14_yaml_1_1_takes_nothing_for_a_number_a_truth_or_a_time() -> None:
@@ -112,15 +114,30 @@ def test_b15_a_document_with_a_key_twice_is_reported_and_searched_all_the_same()
 def test_b18_a_file_of_fifty_megabytes_of_schemas_takes_no_time() -> None:
     line = b"          description: " + b"x" * 80 + b"\n"
     data = b"kind: CustomResourceDefinition\nspec:\n" + line * (50_000_000 // len(line)) + b"---\n" + POD + b"a/b\n"
-    begun = time.monotonic()
+    begun = time.process_time()
     assert len(find(data, "f").findings) == 1
-    assert time.monotonic() - begun < 2
+    assert time.process_time() - begun < 2
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"A" * 500_000, b"image" * 100_000, b"a." * 200_000, b"a/" * 200_000, b"a:" * 200_000, b"image=" * 100_000,
+        b"image: " * 80_000, b" " * 500_000 + b"image=a/b:1", b"#" * 500_000, b"r.io/" * 100_000 + b"a:1",
+        b"-" * 300_000, b"%\n  " * 100_000, b"image: a/b:1\n  " * 5_000,
+    ],
+)  # fmt: skip
+def test_no_long_text_takes_long(value: bytes) -> None:
+    for form in (b"a: |\n  %s\n", b"a: 'image=c/d:1 %s'\n", b'a: "image %s"\n', b"args: ['--image=%s']\n", b"%s"):
+        begun = time.process_time()
+        relocate(b"kind: ConfigMap\n" + form % value, "f", Relocation.to("r.local"))
+        assert time.process_time() - begun < 2
 
 
 def airgap(*arguments: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
     begun = time.monotonic()
     ended = subprocess.run(["kubectl-airgap", *arguments], input=stdin, capture_output=True, timeout=20)
-    assert time.monotonic() - begun < 4  # the machine may be busy; alone it is far below two
+    assert time.monotonic() - begun < 8  # the machine may be busy; alone it is far below two
     assert b"Traceback" not in ended.stderr
     return ended
 
