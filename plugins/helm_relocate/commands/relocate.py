@@ -147,8 +147,8 @@ def _say_written(done: ChartRelocation, place: str, *, quiet: bool) -> None:
         return
     count = len(done.rendered)
     proof = f"rendered again: {plural(count, 'image')}, {'all' if not done.outside else 'not all'} at the target"
-    changes = ", ".join(_changes(done)) or "nothing to change: all images are there already"
-    render.say(f"{changes}\n{proof}")
+    changes = ", ".join(_changes(done)) or "nothing: all images are there already"
+    render.say(f"changed {changes}\n{proof}")
     for literal in done.chart.literals:
         render.say(f"no value reaches {literal.text}; edited in {literal.file}:{literal.line}")
     if place:

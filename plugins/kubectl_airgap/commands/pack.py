@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from airgap import limits
 from airgap_cli import render
 from airgap_cli.options import Concurrency, DryRun, Quiet, RegistryFlags, SourceFlags, flag, grouped, sources_of
 from airgap_cli.words import duration, plural, size
+
+if TYPE_CHECKING:
+    from airgap.operations.pack import Packing
 
 
 @grouped
@@ -20,6 +23,9 @@ def pack(
     ] = None,
     allow_incomplete: Annotated[
         bool, flag("--allow-incomplete", help="Pack what was found although not everything could be examined.")
+    ] = False,
+    include_off: Annotated[
+        bool, flag("--include-off", help="Also images that only chart features which are off would need.")
     ] = False,
     concurrency: Concurrency = limits.WORKERS,
     dry_run: DryRun = False,
@@ -47,6 +53,10 @@ def pack(
     with Progress("packing", quiet=quiet) as progress:
         run = run_of(registries, concurrency, progress)
         found = images.find_images(sources_of(sources))
+        if not include_off:
+            found, off = operation.without_off(found)
+            for reference in () if quiet else off:
+                render.say(f"not packed: {reference}, which only a feature that is off needs; --include-off packs it")
         packing = operation.prepare(found, output, platforms, run, allow_incomplete=allow_incomplete)
         if dry_run:
             _say_plan(packing)
@@ -63,10 +73,7 @@ def pack(
     )
 
 
-def _say_plan(packing: object) -> None:
-    from airgap.operations.pack import Packing
-
-    assert isinstance(packing, Packing)
+def _say_plan(packing: Packing) -> None:
     layout = packing.composition.layout
     for image in packing.graph.images:
         render.names([f"{image.reference}@{image.root.digest}" if not image.reference.digest else str(image.reference)])

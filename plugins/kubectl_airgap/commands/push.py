@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +9,9 @@ from airgap import limits
 from airgap_cli import render
 from airgap_cli.options import Concurrency, DryRun, Quiet, RegistryFlags, flag, grouped
 from airgap_cli.words import duration, plural, size
+
+if TYPE_CHECKING:
+    from airgap.operations.push import Push
 
 
 @grouped
@@ -72,10 +75,7 @@ def push(
     )
 
 
-def _say_plan(prepared: object) -> None:
-    from airgap.operations.push import Push
-
-    assert isinstance(prepared, Push)
+def _say_plan(prepared: Push) -> None:
     for publish in prepared.plan.images:
         state = "is there" if publish.complete else f"{publish.image.root.digest}"
         render.names([f"{publish.image.reference} -> {publish.target} ({state})"])

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from airgap.discovery import manifests
+from airgap.discovery import charts, manifests
 from airgap.discovery.findings import Certainty, Discovery, Finding, Place, joined
 from airgap.errors import InvalidInput, InvalidReference
 from airgap.operations import manifest_files
@@ -29,18 +28,11 @@ def find_images(sources: Sources) -> Discovery:
     return joined(
         (
             *(manifests.find(file.data, file.name) for file in files),
-            *(_in_chart(chart, sources) for chart in sources.charts),
+            *(charts.find(chart, sources.rendering) for chart in sources.charts),
             Discovery(tuple(_named(text, Place("--image", "")) for text in sources.images)),
             *(Discovery(tuple(_listed(name))) for name in sources.image_files),
         )
     )
-
-
-def _in_chart(chart: str, sources: Sources) -> Discovery:
-    charts = importlib.import_module("airgap.discovery.charts")
-    found = charts.find(chart, sources.rendering)
-    assert isinstance(found, Discovery)
-    return found
 
 
 def _listed(name: str) -> Iterator[Finding]:

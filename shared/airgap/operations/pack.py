@@ -9,7 +9,7 @@ from pathlib import Path
 from airgap import durable
 from airgap.bundles.composition import Composition, compose
 from airgap.bundles.inventory import Why
-from airgap.discovery.findings import Discovery, Finding
+from airgap.discovery.findings import Certainty, Discovery, Finding
 from airgap.errors import IncompleteError, InvalidInput
 from airgap.operations.environment import Run
 from airgap.platforms import Platform
@@ -79,6 +79,13 @@ def prepare(
     graph = walk(source, discovery.references, of_platforms(platforms), workers=run.workers, stopped=run.stopped)
     composition = compose(graph, _reasons(discovery.findings), path.name.removesuffix(".tar"), "")
     return Packing(path, graph, composition, source, durable.free_space(path.absolute().parent))
+
+
+def without_off(discovery: Discovery) -> tuple[Discovery, tuple[Reference, ...]]:
+    """What is needed as things are, and the images that only chart features which are off would need."""
+    needed = tuple(finding for finding in discovery.findings if finding.certainty is not Certainty.VALUES)
+    kept = Discovery(needed, discovery.problems)
+    return kept, tuple(reference for reference in discovery.references if reference not in set(kept.references))
 
 
 def write(packing: Packing, run: Run) -> Packed:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from airgap import durable
+from airgap.bundles import lock as locks
 from airgap.discovery.findings import Problem
 from airgap.errors import InvalidInput
 from airgap.operations import manifest_files
@@ -60,7 +60,7 @@ def rule(target: str, naming: str = "strip", lock: Path | None = None) -> Reloca
         raise InvalidInput("it is not said where the images are", hint="name the registry with --to, or a --lock")
     explicit: dict[str, Reference] = {}
     if lock is not None:
-        explicit = dict(importlib.import_module("airgap.bundles.lock").read(lock).targets)
+        explicit = locks.read(lock).targets
         if not explicit:
             raise InvalidInput(
                 f"the lock `{lock}` has no targets", hint="a lock with targets is written by `kubectl airgap push`"
