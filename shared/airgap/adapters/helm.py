@@ -71,7 +71,7 @@ def template(
             arguments += ["--values", str(path)]
         if not checked:
             arguments.append("--skip-schema-validation")
-        return _run(arguments, Path(scratch), seconds or limits.RENDER_SECONDS)
+        return _manifests(_run(arguments, Path(scratch), seconds or limits.RENDER_SECONDS))
 
 
 @contextlib.contextmanager
@@ -101,6 +101,19 @@ def fetched(chart: str, rendering: Rendering) -> Iterator[str]:
 def without_files(rendering: Rendering) -> Rendering:
     """The same rendering with none of the user's values: what the chart gives by itself."""
     return replace(rendering, values=(), set=())
+
+
+def _manifests(output: bytes) -> bytes:
+    """The output from its first manifest on; each begins with a line that names its template.
+
+    Raises:
+        AirgapError: there is something else instead, though helm says that all is well.
+    """
+    start = re.search(rb"^---\n# Source: ", output, re.MULTILINE)
+    if start is None and output.strip():
+        words = output.decode("utf-8", "replace").split()
+        raise AirgapError(f"helm template printed no manifests: {' '.join(words)[:_MESSAGE]}", hint=_NO_HELM_HINT)
+    return output[start.start() :] if start else b""
 
 
 def _plain(chart: str) -> str:
