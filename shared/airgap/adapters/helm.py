@@ -15,7 +15,6 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import IO, Final
 
@@ -96,11 +95,6 @@ def fetched(chart: str, rendering: Rendering) -> Iterator[str]:
         if len(archives) != 1:
             raise AirgapError(f"helm pulled {len(archives)} archives for `{chart}`, not one")
         yield str(archives[0])
-
-
-def without_files(rendering: Rendering) -> Rendering:
-    """The same rendering with none of the user's values: what the chart gives by itself."""
-    return replace(rendering, values=(), set=())
 
 
 def _manifests(output: bytes) -> bytes:
