@@ -16,10 +16,10 @@ def tree(folder: Path, below: str = "") -> dict[str, Path]:
 
 
 def write(archive: Path, members: dict[str, Path]) -> None:
-    """Write a .tar.gz: names sorted, no times, no owners, links followed."""
+    """Write a .tar.gz: names sorted, no times, no owners, links followed; level 6 takes twice as long for 2 %."""
     with (
         archive.open("wb") as raw,
-        gzip.GzipFile("", "wb", 6, raw, mtime=0) as packed,
+        gzip.GzipFile("", "wb", 4, raw, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as out,
     ):
         for name in _folders(members):

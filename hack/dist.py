@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from hack import archives
@@ -45,11 +46,7 @@ def build(output: Path, release_url: str) -> None:
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
     _build_python_packages(output)
-    frozen = freeze()
-    archives.write(output / KREW_ARCHIVE, _krew_members(frozen))
-    for folder in HELM_PLUGINS:
-        _, name = HELM_PLUGINS[folder]
-        archives.write(output / f"{name}-{version()}-{PLATFORM}.tgz", _helm_members(folder, frozen))
+    _write_archives(output, freeze())
     manifest = _filled(_MANIFEST.read_text(), release_url, archives.sha256(output / KREW_ARCHIVE))
     (output / _MANIFEST.name).write_text(manifest)
     archives.write_sums(output)
@@ -60,6 +57,14 @@ def version() -> str:
     found = re.search(r'^__version__ = "(.+)"$', Path("shared/airgap/__init__.py").read_text(), re.MULTILINE)
     assert found is not None
     return found[1]
+
+
+def _write_archives(output: Path, frozen: Path) -> None:
+    wanted = {output / KREW_ARCHIVE: _krew_members(frozen)}
+    for folder, (_, name) in HELM_PLUGINS.items():
+        wanted[output / f"{name}-{version()}-{PLATFORM}.tgz"] = _helm_members(folder, frozen)
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(archives.write, wanted.keys(), wanted.values()))
 
 
 def _build_python_packages(output: Path) -> None:

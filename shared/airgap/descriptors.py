@@ -238,7 +238,7 @@ def select(children: Iterable[Descriptor], platforms: tuple[Platform, ...]) -> t
 
 def _check_schema(value: dict[str, Any], descriptor: Descriptor, what: str) -> None:
     schema = value.get("schemaVersion")
-    if schema == 1 or descriptor.media_type.startswith(_SCHEMA_1):
+    if (schema == 1 and schema is not True) or descriptor.media_type.startswith(_SCHEMA_1):
         raise InvalidManifest(
             f"{what} is of Docker's schema 1, which is not supported",
             hint="build or push the image again with a current tool; schema 1 ended in 2017",

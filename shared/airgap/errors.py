@@ -8,7 +8,7 @@ AirgapError                 1   failed
 │   ├── ContentMismatch         … their digest or size says so
 │   ├── InvalidManifest         … a manifest or index breaks the OCI rules
 │   └── DamagedBundle           … the bundle file does
-├── StoreError              4   a registry, bucket or file system refused
+├── StoreError              4   a registry, bucket, cluster or file system refused
 │   ├── NotFound                … it does not have what was asked for
 │   └── AccessDenied            … it wants other credentials
 ├── IncompleteError         5   part of it could not be done, or a check found something
@@ -27,6 +27,7 @@ class AirgapError(Exception):
     """A failure we can explain: `message` says what happened, `hint` what to try next."""
 
     exit_code: ClassVar[int] = 1
+    label: ClassVar[str] = "error: "  # what stands before the message; empty where the message is another tool's own
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -81,7 +82,7 @@ class DamagedBundle(ContentError):
 
 
 class StoreError(AirgapError):
-    """A registry, a bucket or a file system refused or did not answer."""
+    """A registry, a bucket, a cluster or a file system refused or did not answer."""
 
     exit_code = 4
 

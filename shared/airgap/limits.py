@@ -23,6 +23,8 @@ ERROR_BODY: Final = 64 * KIB
 REALM_URL: Final = 2 * KIB
 REDIRECTS: Final = 5
 PAGES: Final = 10_000
+CREDENTIAL_SECONDS: Final = 60.0  # that a credential plugin may take; some open a browser
+PODS_PAGE: Final = 500  # objects that a cluster is asked for at a time, as kubectl asks
 
 # Documents.
 YAML_FILE: Final = 64 * MIB

@@ -82,7 +82,9 @@ def test_the_manifest_names_the_archive_that_was_built(release: Path) -> None:
 
 
 def test_sha256sum_agrees_with_every_line(release: Path) -> None:
-    done = subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=release, capture_output=True, text=True)
+    done = subprocess.run(
+        ["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=release, capture_output=True, text=True
+    )
 
     assert done.returncode == 0, done.stdout
     assert len(done.stdout.splitlines()) == len(list(release.iterdir())) - 1
@@ -169,7 +171,9 @@ def test_the_frozen_program_gives_its_children_their_own_libraries(release: Path
     seen = tmp_path / "seen"
     fake = tmp_path / "path" / "helm"
     fake.parent.mkdir()
-    fake.write_text(f'#!/bin/sh\necho "library path: ${{LD_LIBRARY_PATH-unset}}" >"{seen}"\nexec {require("helm")} "$@"\n')
+    fake.write_text(
+        f'#!/bin/sh\necho "library path: ${{LD_LIBRARY_PATH-unset}}" >"{seen}"\nexec {require("helm")} "$@"\n'
+    )
     fake.chmod(0o755)
     (tmp_path / "app").mkdir()
     (tmp_path / "app" / "Chart.yaml").write_text("apiVersion: v2\nname: app\nversion: 0.1.0\n")

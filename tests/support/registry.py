@@ -145,11 +145,12 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return make_authority(tmp_path_factory.mktemp("authority"))
 
 
-def make_authority(directory: Path) -> Authority:
+def make_authority(directory: Path, *, good_for_days: int = 2) -> Authority:
+    """Make one; a negative number of days gives one that has expired."""
     ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    ca = _certificate(ca_name, ca_name, ca_key.public_key(), ca_key, is_ca=True)
+    ca = _certificate(ca_name, ca_name, ca_key.public_key(), ca_key, is_ca=True, days=good_for_days)
     leaf = _certificate(name, ca_name, key.public_key(), ca_key, is_ca=False)
     made = Authority(directory / "ca.crt", directory / "tls.crt", directory / "tls.key")
     made.ca_file.write_bytes(ca.public_bytes(serialization.Encoding.PEM))
@@ -165,6 +166,7 @@ def _certificate(
     signer: ec.EllipticCurvePrivateKey,
     *,
     is_ca: bool,
+    days: int = 2,
 ) -> x509.Certificate:
     now = datetime.datetime.now(datetime.UTC)
     names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
@@ -174,8 +176,8 @@ def _certificate(
         .issuer_name(issuer)
         .public_key(public)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=2))
+        .not_valid_before(now - datetime.timedelta(days=30))
+        .not_valid_after(now + datetime.timedelta(days=days))
         .add_extension(x509.BasicConstraints(is_ca, None), critical=True)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .sign(signer, hashes.SHA256())

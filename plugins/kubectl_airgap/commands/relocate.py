@@ -84,9 +84,10 @@ def _refuse_many(plan: RelocationPlan, output: Path | None, *, silent: bool) -> 
 def _print_diff(plan: RelocationPlan) -> None:
     from airgap.documents.edits import diff
 
+    sys.stdout.flush()
     for planned in plan.changed:
         text = diff(planned.text.before, planned.text.after, planned.file.name.lstrip("/"))
-        sys.stdout.write(text)
+        sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))  # for `patch`, whatever the locale
 
 
 def _say_plan(plan: RelocationPlan, *, quiet: bool) -> None:

@@ -6,12 +6,14 @@ import threading
 from dataclasses import dataclass
 
 from airgap import limits
+from airgap.bundles.composition import DOCKER_FILE, compose
 from airgap.bundles.reader import Bundle
 from airgap.descriptors import Descriptor
 from airgap.errors import AirgapError, ContentError, DamagedBundle, IncompleteError, StoreError
 from airgap.stores import tar
+from airgap.stores.layout import INDEX_FILE
 from airgap.transfer import events, pool
-from airgap.transfer.graph import among, walk
+from airgap.transfer.graph import Graph, among, walk
 
 
 @dataclass(frozen=True)
@@ -96,3 +98,14 @@ def _check_images(bundle: Bundle) -> None:
         lacking = [blob.digest for blob in graph.blobs_of(image) if blob.digest not in bundle.offsets]
         if lacking:
             raise DamagedBundle(f"`{bundle.path}`: `{image.reference}` lacks `{lacking[0]}`")
+    _check_for_others(bundle, graph)
+
+
+def _check_for_others(bundle: Bundle, graph: Graph) -> None:
+    """What other tools read in place of the inventory follows from the images, so it can be made again and compared."""
+    made = dict(compose(graph, {}, bundle.inventory.name, bundle.inventory.version).layout.members)
+    for name in (INDEX_FILE, DOCKER_FILE):
+        member = bundle.leading.get(name)
+        found = bundle.store.read_at(member.size, member.offset) if member else b""
+        if found != made.get(name, b""):
+            raise DamagedBundle(f"`{bundle.path}`: `{name}` is not what its images make", hint="carry it over again")

@@ -92,7 +92,7 @@ def _is_plausible(found: Found, keys: dict[str, Scalar]) -> bool:
     if not (Role.TAG in found or Role.DIGEST in found):
         return False
     name = found.get(Role.IMAGE) or found.get(Role.REPOSITORY)
-    if name is None or "://" in name[1].value or name[1].value[:1] in "./@":
+    if name is None or "://" in name[1].value or name[1].value[:1] in ("./@" if Role.REGISTRY not in found else ".@"):
         return False
     last = name[1].value.rpartition("/")[2]
     if Role.IMAGE in found:

@@ -74,7 +74,7 @@ class _Walk:
 
     def part(self, part: yaml.Part) -> None:
         body = part.body
-        if not rules.ANY.search(body):
+        if not _may_hold(body):
             return
         documents = self.composed(part)
         context = _Context(hubs="hub" in body)
@@ -137,13 +137,11 @@ class _Walk:
             if certainty is not None:
                 self.image(value, path, certainty, context)
                 return
-        text = value.value
-        if "/" in text or "image" in key or "mage" in text or "Image" in key:
-            if key in rules.PROSE_KEYS or key in rules.SKIPPED_KEYS:
-                return
-            name = parent.text("name") if key == "value" else ""
-            if _spot_key(value, context.outer) not in self.claimed:
-                self.text(value, path, strings.hint_of(name or key), context)
+        name = parent.text("name") or key if key == "value" else key
+        if not _is_worth_reading(value.value, name) or key in rules.PROSE_KEYS or key in rules.SKIPPED_KEYS:
+            return
+        if _spot_key(value, context.outer) not in self.claimed:
+            self.text(value, path, strings.hint_of(name), context)
 
     def sequence(self, node: Sequence, path: Path, context: _Context) -> None:
         arguments = path and path[-1] in rules.ARGUMENT_LISTS
@@ -209,22 +207,23 @@ class _Walk:
         text = scalar.value
         if scalar.is_null or not text or text in rules.PLACEHOLDERS:
             return
-        try:
-            reference = Reference.parse(text)
-        except InvalidReference as error:
-            self.unparsed(scalar, path, error.message, context)
+        reference = strings.parsed(text)
+        if reference is None:
+            self.unparsed(scalar, path, context)
             return
         self.add(_string(reference, Spot(scalar, 0, len(text), context.outer)), path, context, certainty)
 
-    def unparsed(self, scalar: Scalar, path: Path, reason: str, context: _Context) -> None:
-        if context.outer:  # filled in by whoever reads that text
+    def unparsed(self, scalar: Scalar, path: Path, context: _Context) -> None:
+        """A field that must be an image and is none; inside a value, whoever reads that fills it in."""
+        text = scalar.value
+        if context.outer or "*" in text or "?" in text:  # a policy's pattern
             return
-        if rules.TEMPLATE in scalar.value:
-            reason = f"{scalar.value!r} is filled in later: name the images that it stands for with --image"
-            if "{{ ." in scalar.value or "{{." in scalar.value:
-                reason = f"{scalar.value!r} is a template that was not rendered (use --chart, with --values)"
-        elif set("*?|") & set(scalar.value):
-            return  # a policy's pattern
+        if "{{ ." in text or "{{." in text:
+            reason = f"{text!r} is a template that was not rendered (use --chart, with --values)"
+        elif rules.TEMPLATE in text:
+            reason = f"{text!r} is filled in later: name the images that it stands for with --image"
+        else:
+            reason = _why_not(text)
         self.problems.append(Problem(self.place(path, Spot(scalar, 0, 0), context), reason))
 
     def whole(self, node: Mapping, path: Path, context: _Context) -> None:
@@ -254,6 +253,26 @@ class _Walk:
         return Place(self.source, f"{context.label} {context.before}{path_text(path)}".strip(), spot.line)
 
 
+def _why_not(text: str) -> str:
+    try:
+        Reference.parse(text)
+    except InvalidReference as error:
+        return error.message
+    return ""
+
+
+def _is_worth_reading(text: str, name: str) -> bool:
+    """What most values fail: a slash, or a tag where image is spoken of."""
+    return "/" in text or ((":" in text or "=" in text) and "image" in f"{name} {text}".lower())
+
+
+def _may_hold(body: str) -> bool:
+    """Whether a document can name an image at all; one that cannot need not be read."""
+    if rules.SCHEMA.search(body) and "\n..." not in body:
+        return False
+    return "image" in body or "image" in body.lower() or rules.FULL.search(body) is not None
+
+
 def _spot_key(scalar: Scalar, outer: tuple[Scalar, ...]) -> tuple[int, ...]:
     """What tells one scalar of the file from all others."""
     return (scalar.start, *(around.start for around in outer))
@@ -271,7 +290,7 @@ def _certainty(path: Path, context: _Context) -> Certainty | None:
     if key == "reference":
         sure = above == "image" and len(path) > 3 and path[-4] == "volumes"
         return Certainty.CERTAIN if sure else None
-    csv = context.label.startswith("ClusterServiceVersion/")
+    csv = context.label.partition("/")[0] == "ClusterServiceVersion"
     if key == "containerImage":
         return Certainty.CERTAIN if csv and above == "annotations" else None
     if listed in rules.CONTAINER_LISTS or (csv and listed == "relatedImages"):

@@ -59,8 +59,8 @@ IMAGE_LINE = re.compile(
 )
 COMMENT = re.compile(r"(?:^|(?<=\s))#.*", re.MULTILINE)
 FLAG = re.compile(r"--?(?P<name>[\w.-]+)(?:=(?P<value>[\s\S]*))?")
-# What a document must have somewhere to name an image at all; one without it need not be read.
-ANY = re.compile(r"image|hub|container|" + FULL.pattern, re.IGNORECASE)
+# A document that holds no image, seen before it is read: schemas are most of the bytes of many manifests.
+SCHEMA = re.compile(r"^kind:[ \t]*[\"']?CustomResourceDefinition\b", re.MULTILINE)
 # Parts of one name in a text that has to be read to be understood.
 PARTS = re.compile(r"""\b(?:hub|repository|registry|image)["']?[ \t]*:""")
 TEMPLATE: Final = "{{"

@@ -39,9 +39,8 @@ def image(text: str, hint: Hint) -> Reference | None:
     """The image that `text` is, if a place with `hint` may hold it."""
     if not _possible(text, hint):
         return None
-    try:
-        reference = Reference.parse(text)
-    except InvalidReference:
+    reference = parsed(text)
+    if reference is None:
         return None
     last = text.rpartition("/")[2]
     tagged = ":" in last or reference.digest is not None
@@ -62,12 +61,25 @@ def _possible(text: str, hint: Hint) -> bool:
     """What costs nothing to know before a text is parsed."""
     if not text or len(text) > 700 or text[0] in "/-{$<*!. " or "://" in text:
         return False
-    return hint is Hint.IS or "/" in text or (hint is Hint.NAMES and (":" in text or "@" in text))
+    tagged = ":" in text or "@" in text
+    return hint is Hint.IS or (tagged if hint is Hint.NONE else "/" in text or (tagged and hint is Hint.NAMES))
+
+
+@lru_cache(maxsize=4096)
+def parsed(text: str) -> Reference | None:
+    """The same image stands in many places."""
+    try:
+        return Reference.parse(text)
+    except InvalidReference:
+        return None
 
 
 def _has_host(text: str) -> bool:
     first, slash, _ = text.partition("/")
-    return bool(slash) and (first == "localhost" or any(character in first for character in ".:["))
+    if not slash or first == "localhost" or first[:1] == "[":
+        return bool(slash)
+    name, colon, _ = first.partition(":")
+    return "." in name or (bool(colon) and not name.isdigit())  # `12:30/x` is no host
 
 
 def scan(text: str) -> Iterator[tuple[Span, Reference]]:

@@ -67,7 +67,8 @@ def _unescaped(text: str, position: int) -> tuple[str, int]:
     if match is None:
         return "\\", position + 1
     if match[4] is None:
-        return chr(int(match[1] or match[2] or match[3], 16)), match.end()
+        code = int(match[1] or match[2] or match[3], 16)
+        return chr(0xFFFD if 0xD800 <= code <= 0xDFFF else code), match.end()  # half a pair, as the reader has it
     if match[4] in ("\n", "\r", "\r\n"):
         blank = re.compile(r"[ \t]*").match(text, match.end())
         return "", blank.end() if blank else match.end()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import yaml
@@ -52,6 +52,8 @@ __all__ = [
 _BOM: Final = "\ufeff"
 _START = re.compile(r"^(?:%.*\r?\n(?:[#%].*\r?\n|\r?\n)*)?---(?=[ \t\r\n]|\Z)", re.MULTILINE)
 _PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*(?:[ \t\r\n]+(?:#.*[\r\n]+[ \t\r\n]*)?|\Z|(?=[,\]}])))+")
+# How JSON in ASCII writes characters beyond 16 bits; libyaml refuses it: read as `\ufffd`, length for length.
+_SURROGATES = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -117,10 +119,10 @@ def split(text: str, name: str) -> Iterator[Part]:
     Raises:
         DocumentError: more than `limits.DOCUMENTS`.
     """
+    if text.count("\n---") > limits.DOCUMENTS:
+        raise DocumentError(name, f"more than {limits.DOCUMENTS} documents")
     start, line = 0, 1
-    for count, match in enumerate(_START.finditer(text), 1):
-        if count > limits.DOCUMENTS:
-            raise DocumentError(name, f"more than {limits.DOCUMENTS} documents")
+    for match in _START.finditer(text):
         if match.start() > start:
             yield Part(text, start, match.start(), line, name)
             line += text.count("\n", start, match.start())
@@ -135,11 +137,15 @@ def compose(part: Part, *, unique: bool = True) -> tuple[Document, ...]:
     Raises:
         DocumentError: with the position; a text that is a template not yet rendered is called that.
     """
+    if part.end - part.start < 8 and part.body.strip() in ("", "---"):
+        return (Document(None, part.line),)
     try:
         return tuple(_Composer(part, unique).documents())
     except yaml.reader.ReaderError as error:
         raise _unreadable(part) from error
     except yaml.MarkedYAMLError as error:
+        if "character escape" in str(error.problem) and _SURROGATES.search(part.body):
+            return compose(replace(part, text=_SURROGATES.sub(r"\\ufffd\\ufffd", part.text)), unique=unique)
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line, mark.column) if mark else (0, 0)
         raise _refusal(part, line, column, (error.problem or str(error)).replace("\n", " ")) from error
@@ -177,6 +183,7 @@ class _Composer:
 
     def __init__(self, part: Part, unique: bool) -> None:
         self.part = part
+        self.text, self.start, self.line = part.text, part.start, part.line
         self.unique = unique
         self.parser = _Parser(part.body)
         self.anchors: dict[str, tuple[Node, int]] = {}
@@ -220,9 +227,9 @@ class _Composer:
     def closed(self, opened: _Open, end: Any) -> Node:
         event = opened.event
         mark = event.start_mark
-        tag = self.tag_of(event)
-        start, stop = self.part.start + mark.index, self.part.start + end.end_mark.index
-        place = (start, stop, self.part.line + mark.line, mark.column + 1, tag)
+        tag = self.tag_of(event) if event.tag else ""
+        start, stop = self.start + mark.index, self.start + end.end_mark.index
+        place = (start, stop, self.line + mark.line, mark.column + 1, tag)
         node: Node
         if isinstance(event, yaml.SequenceStartEvent):
             node = Sequence(tuple(opened.children), *place)
@@ -235,20 +242,19 @@ class _Composer:
 
     def scalar(self, event: Any) -> Scalar:
         mark = event.start_mark
-        tag = self.tag_of(event) if event.tag else ""
-        start, end = self.part.start + mark.index, self.part.start + event.end_mark.index
-        line = self.part.line + mark.line
+        start, end = self.start + mark.index, self.start + event.end_mark.index
+        line, tag = self.line + mark.line, ""
         if event.anchor or event.tag:
+            tag = self.tag_of(event)
             first, start = start, min(self.after_properties(start), end)
-            line += self.part.text.count("\n", first, start)
-        style = event.style or ""
-        node = Scalar(event.value, style, start, end, line, mark.column + 1, self.part.text, tag)
+            line += self.text.count("\n", first, start)
+        node = Scalar(event.value, event.style or "", start, end, line, mark.column + 1, self.text, tag)
         if event.anchor:
             self.anchors[event.anchor] = (node, 1)
         return node
 
     def after_properties(self, start: int) -> int:
-        match = _PROPERTIES.match(self.part.text, start)
+        match = _PROPERTIES.match(self.text, start)
         return match.end() if match else start
 
     def aliased(self, event: Any) -> Node:

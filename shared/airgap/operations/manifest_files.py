@@ -88,7 +88,9 @@ def _files(name: str, recursive: bool) -> Iterator[tuple[Path, Path]]:
     if name.startswith(("http://", "https://")):
         raise InvalidInput(f"`{name}` is not read from the network", hint=f"fetch it first: curl -fLO {name}")
     path = Path(name)
-    if not path.is_dir():
+    with durable.explained(path):
+        is_directory = path.is_dir()
+    if not is_directory:
         yield path, Path(path.name)
         return
     found = [file for file in _below(path, recursive) if file.suffix in _SUFFIXES]

@@ -62,6 +62,8 @@ def edits_of(occurrence: Occurrence, target: Reference) -> tuple[Edit, ...]:
     Raises:
         InvalidInput: the text around it cannot hold the new name.
     """
+    if target == occurrence.finding.reference:  # `nginx` stays `nginx`
+        return ()
     wanted = _texts(occurrence, target)
     return tuple(
         piece.spot.edit(text) for piece, text in zip(occurrence.pieces, wanted, strict=True) if text != piece.spot.text

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from airgap import limits
+from airgap.descriptors import OCI_LAYER, Descriptor
+from airgap.errors import DamagedBundle, StoreError
+from airgap.stores import tar
+from airgap.stores.archive import ArchiveLayout, ArchiveWriter, blob_offsets
+
+
+def blob(data: bytes) -> Descriptor:
+    return Descriptor.of(data, OCI_LAYER)
+
+
+def test_headers_are_those_that_python_and_gnu_tar_agree_on() -> None:
+    head = tar.header("blobs/sha256/abc", 5)
+    with tarfile.open(fileobj=io.BytesIO(head + b"hello" + tar.padding(5) + tar.END)) as archive:
+        assert [(m.name, m.size, m.mtime, m.mode) for m in archive] == [("blobs/sha256/abc", 5, 0, 0o644)]
+
+
+def test_a_member_of_eight_gib_has_its_size_in_a_pax_record() -> None:
+    size = 9 * limits.GIB
+    head = tar.header("blobs/sha256/abc", size)
+    assert len(head) == 3 * tar.BLOCK
+    member = tar.read_member(lambda count, offset: head[offset : offset + count], 0, "a test")
+    assert member == tar.Member("blobs/sha256/abc", size, 3 * tar.BLOCK)
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
+def test_only_regular_files_are_members(kind: bytes) -> None:
+    info = tarfile.TarInfo("x")
+    info.type = kind
+    info.linkname = "y"
+    head = info.tobuf(tarfile.USTAR_FORMAT)
+    with pytest.raises(DamagedBundle, match="no regular file"):
+        tar.read_member(lambda count, offset: head[offset : offset + count], 0, "a test")
+
+
+def test_a_header_with_a_wrong_checksum_is_refused() -> None:
+    head = bytearray(tar.header("x", 5))
+    head[0] ^= 1
+    with pytest.raises(DamagedBundle, match="no tar header"):
+        tar.read_member(lambda count, offset: bytes(head[offset : offset + count]), 0, "a test")
+
+
+def test_the_end_mark_is_no_member() -> None:
+    assert tar.read_member(lambda count, _: bytes(count), 0, "a test") is None
+
+
+def test_offsets_are_where_tar_finds_the_content(tmp_path: Path) -> None:
+    contents = [b"a" * 10, b"b" * 512, b"c" * 5000]
+    layout = ArchiveLayout.of([("first", b"1"), ("second", b"2" * 600)], [blob(data) for data in contents])
+    path = tmp_path / "x.tar"
+    with ArchiveWriter(path, layout) as writer:
+        for data in reversed(contents):
+            writer.put_blob("", blob(data), lambda offset, data=data: iter([data[offset:]]))  # type: ignore[misc]
+        writer.finish()
+    assert path.stat().st_size == layout.size
+    with tarfile.open(path) as archive:
+        members = archive.getmembers()[2:]
+    base = len(layout.leading)
+    assert [m.offset_data for m in members] == [base + layout.offsets[blob(data).digest] for data in contents]
+
+
+def test_offsets_do_not_depend_on_what_stands_before_the_blobs() -> None:
+    blobs = [blob(b"x"), blob(b"y" * 1000)]
+    assert ArchiveLayout.of([("a", b"")], blobs).offsets == ArchiveLayout.of([("a", b"z" * 9999)], blobs).offsets
+    assert blob_offsets(blobs)[0] == ArchiveLayout.of([], blobs).offsets
+
+
+def test_a_file_has_its_name_only_once_it_is_finished(tmp_path: Path) -> None:
+    path = tmp_path / "x.tar"
+    with ArchiveWriter(path, ArchiveLayout.of([], [blob(b"x")])):
+        assert not path.exists()
+        assert (tmp_path / "x.tar.partial").exists()
+    assert not path.exists()
+
+
+def test_what_an_earlier_run_left_is_kept_if_its_bytes_are_right(tmp_path: Path) -> None:
+    right, wrong = b"r" * 3_000, b"w" * 3_000
+    layout = ArchiveLayout.of([("a", b"1")], [blob(right), blob(wrong)])
+    path = tmp_path / "x.tar"
+    with ArchiveWriter(path, layout) as writer:
+        writer.put_blob("", blob(right), lambda offset: iter([right[offset:]]))
+        writer.put_blob("", blob(wrong), lambda offset: iter([b"?" * 3_000]))
+    with ArchiveWriter(path, layout) as again:
+        assert again.has("", blob(right))
+        assert not again.has("", blob(wrong))
+
+
+def test_nothing_is_hashed_where_no_earlier_run_was(tmp_path: Path) -> None:
+    empty = b""
+    with ArchiveWriter(tmp_path / "x.tar", ArchiveLayout.of([], [blob(empty)])) as writer:
+        assert not writer.has("", blob(empty))
+
+
+def test_two_cannot_write_one_bundle(tmp_path: Path) -> None:
+    layout = ArchiveLayout.of([], [blob(b"x")])
+    with (
+        ArchiveWriter(tmp_path / "x.tar", layout),
+        pytest.raises(StoreError, match="another process"),
+        ArchiveWriter(tmp_path / "x.tar", layout),
+    ):
+        pytest.fail("two write it")
+
+
+def test_content_that_is_too_long_does_not_reach_its_neighbour(tmp_path: Path) -> None:
+    first, second = b"1" * 512, b"2" * 512
+    layout = ArchiveLayout.of([], [blob(first), blob(second)])
+    with ArchiveWriter(tmp_path / "x.tar", layout) as writer:
+        writer.put_blob("", blob(second), lambda _: iter([second]))
+        with pytest.raises(DamagedBundle):
+            writer.put_blob("", blob(first), lambda _: iter([first, b"more"]))
+        assert (tmp_path / "x.tar.partial").read_bytes().count(b"more") == 0
