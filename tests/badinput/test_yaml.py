@@ -13,6 +13,8 @@ from airgap import limits
 from airgap.discovery.manifests import find
 from airgap.documents.yaml import path_text, plain, read, walk
 from airgap.errors import DocumentError
+from airgap.relocation.manifests import relocate
+from airgap.relocation.policy import Relocation
 
 POD = b"kind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n  - image: "
 BOMB = b"a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + b"".join(
@@ -115,6 +117,21 @@ def test_b18_a_file_of_fifty_megabytes_of_schemas_takes_no_time() -> None:
     begun = time.monotonic()
     assert len(find(data, "f").findings) == 1
     assert time.monotonic() - begun < 2
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"A" * 500_000, b"image" * 100_000, b"a." * 200_000, b"a/" * 200_000, b"a:" * 200_000, b"image=" * 100_000,
+        b"image: " * 80_000, b" " * 500_000 + b"image=a/b:1", b"#" * 500_000, b"r.io/" * 100_000 + b"a:1",
+        b"-" * 300_000, b"%\n  " * 100_000, b"image: a/b:1\n  " * 5_000,
+    ],
+)  # fmt: skip
+def test_no_long_text_takes_long(value: bytes) -> None:
+    for form in (b"a: |\n  %s\n", b"a: 'image=c/d:1 %s'\n", b'a: "image %s"\n', b"args: ['--image=%s']\n", b"%s"):
+        begun = time.monotonic()
+        relocate(b"kind: ConfigMap\n" + form % value, "f", Relocation.to("r.local"))
+        assert time.monotonic() - begun < 2
 
 
 def airgap(*arguments: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:

@@ -34,7 +34,7 @@ def occurrences(data: bytes, source: str) -> Occurrences:
             walk.part(part)
     except DocumentError as error:
         walk.problem(error)
-    return Occurrences(tuple(walk.found.values()), tuple(walk.problems))
+    return Occurrences(source, tuple(walk.found.values()), tuple(walk.problems))
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,7 @@ class Occurrence:
 class Occurrences:
     """Everything found in one file."""
 
+    source: str
     items: tuple[Occurrence, ...]
     problems: tuple[Problem, ...] = ()
 

@@ -52,10 +52,10 @@ FULL = re.compile(
     r"[A-Za-z0-9][A-Za-z0-9.-]*+(?::[0-9]{1,5})?(?:/[a-z0-9][a-z0-9._-]*+)++"
     r"(?::[A-Za-z0-9_][\w.-]{0,127}+|(?=@sha))(?:@sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128}))?(?![\w/:@])"
 )
-# `image: x`, `"someImage": "x"`, `FOO_IMAGE=x` on a line of its own or in JSON.
-IMAGE_LINE = re.compile(
-    r"""(?P<key>[\w.-]*?[iI][mM][aA][gG][eE][\w.-]*)["']?[ \t]*[:=][ \t]*["']?(?P<value>[A-Za-z0-9][\w./:@-]*)"""
-    r"""(?=["'\s,}\]]|\Z)"""
+# `image: x`, `"someImage": "x"`, `FOO_IMAGE=x`, on a line of its own or in JSON; whether the key speaks of an image is
+# asked of each match, because a pattern that looks for it takes quadratic time on a long word.
+KEYED_LINE = re.compile(
+    r"""(?<![\w.-])(?P<key>[\w.-]++)["']?[ \t]*+[:=][ \t]*+["']?(?P<value>[A-Za-z0-9][\w./:@-]*+)(?=["'\s,}\]]|\Z)"""
 )
 COMMENT = re.compile(r"(?:^|(?<=\s))#.*", re.MULTILINE)
 FLAG = re.compile(r"--?(?P<name>[\w.-]+)(?:=(?P<value>[\s\S]*))?")

@@ -93,8 +93,9 @@ def scan(text: str) -> Iterator[tuple[Span, Reference]]:
         if reference := image(found, Hint.NONE):
             seen.add(match.start())
             yield (match.start(), match.start() + len(found)), reference
-    for match in rules.IMAGE_LINE.finditer(blank):
-        if match.start("value") not in seen and (reference := image(match["value"], hint_of(match["key"]))):
+    for match in rules.KEYED_LINE.finditer(blank) if "image" in blank.lower() else ():
+        hint = hint_of(match["key"])
+        if hint and match.start("value") not in seen and (reference := image(match["value"], hint)):
             yield match.span("value"), reference
 
 

@@ -55,11 +55,11 @@ def replace_span(scalar: Scalar, start: int, end: int, new: str) -> Edit:
         return replace(scalar, new)
     if not scalar.style and not (_fits(whole, start, new) and reads_as_string(whole)):
         return replace(scalar, whole)
-    if scalar.style in ("|", ">") and not _PRINTABLE.fullmatch(new):
-        raise InvalidInput(f"cannot write {new!r} into the text at line {scalar.line}")
     where = spans(scalar)
     begin = where[start][0] if start < len(where) else (where[-1][1] if where else scalar.start)
     stop = where[end - 1][1] if end > start else begin
+    if scalar.style in ("|", ">") and ("\n" in scalar.text[begin:stop] or not _PRINTABLE.fullmatch(new)):
+        raise InvalidInput(f"cannot write {new!r} over the lines of the text at line {scalar.line}")
     return Edit(begin, stop, _quoted(new, scalar.style))
 
 

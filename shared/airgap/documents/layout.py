@@ -14,6 +14,7 @@ _SIMPLE: Final = dict(
 )  # fmt: skip
 _ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|(\r\n|[\s\S]))")
 _BREAK = re.compile(r"[ \t]*(\r\n|\r|\n)((?:[ \t]*(?:\r\n|\r|\n))*)[ \t]*")
+_BLANKS = re.compile(r"[ \t]+")
 _LINE = re.compile(r"([^\r\n]*)(\r\n|\r|\n|\Z)")
 
 Span = tuple[int, int]  # from where to where one character of the value is written
@@ -43,6 +44,12 @@ def _flow(scalar: Scalar) -> tuple[str, list[Span]]:
     characters: list[str] = []
     where: list[Span] = []
     while position < end:
+        blanks = _BLANKS.match(text, position, end)
+        if blanks and text[blanks.end() : blanks.end() + 1] not in ("\r", "\n"):
+            characters += blanks[0]
+            where += [(at, at + 1) for at in range(position, blanks.end())]
+            position = blanks.end()
+            continue
         character, stop = _next(text, position, end, quote)
         characters += character
         where += [(position, stop)] * len(character)

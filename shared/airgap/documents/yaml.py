@@ -50,7 +50,7 @@ __all__ = [
 ]  # fmt: skip
 
 _BOM: Final = "\ufeff"
-_START = re.compile(r"^(?:%.*\r?\n(?:[#%].*\r?\n|\r?\n)*)?---(?=[ \t\r\n]|\Z)", re.MULTILINE)
+_START = re.compile(r"^(?:%.*\r?\n(?:[#%].*\r?\n|\r?\n){0,20})?---(?=[ \t\r\n]|\Z)", re.MULTILINE)
 _PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*(?:[ \t\r\n]+(?:#.*[\r\n]+[ \t\r\n]*)?|\Z|(?=[,\]}])))+")
 # How JSON in ASCII writes characters beyond 16 bits; libyaml refuses it: read as `\ufffd`, length for length.
 _SURROGATES = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from airgap.discovery.findings import Problem
+from airgap.discovery.findings import Place, Problem
 from airgap.discovery.manifests import occurrences
-from airgap.discovery.occurrences import Occurrence, Piece, Role
+from airgap.discovery.occurrences import Occurrence, Occurrences, Piece, Role
 from airgap.documents.edits import Edit, apply
 from airgap.errors import InvalidInput
 from airgap.references import Reference
@@ -51,7 +51,7 @@ def relocate(data: bytes, source: str, relocation: Relocation) -> RelocatedText:
     mapping = relocation.mapping(item.finding.reference for item in found.items)
     edits, refused = _collect(found.items, mapping)
     after = apply(data, edits)
-    left = tuple(_outside(after, source, relocation)) if edits else _left(found.items, relocation)
+    left = _examined(after, found, relocation) if edits else _left(found.items, relocation)
     reasons = {problem.place: problem for problem in (*left, *refused)}
     return RelocatedText(source, data, after, mapping, (*found.problems, *reasons.values()))
 
@@ -89,8 +89,14 @@ def _collect(
     return tuple(edits.values()), tuple(refused)
 
 
-def _outside(data: bytes, source: str, relocation: Relocation) -> Iterator[Problem]:
-    return iter(_left(occurrences(data, source).items, relocation))
+def _examined(data: bytes, before: Occurrences, relocation: Relocation) -> tuple[Problem, ...]:
+    """What the changed file still has outside; it must hold as many images as before, or it reads differently."""
+    after = occurrences(data, before.source)
+    left = _left(after.items, relocation)
+    if len(after.items) == len(before.items):
+        return left
+    reason = f"{len(before.items)} images were found before the change and {len(after.items)} after it"
+    return (*left, Problem(Place(before.source, ""), reason))
 
 
 def _left(items: Iterable[Occurrence], relocation: Relocation) -> tuple[Problem, ...]:
