@@ -15,7 +15,6 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import IO, Final
 
@@ -71,7 +70,7 @@ def template(
             arguments += ["--values", str(path)]
         if not checked:
             arguments.append("--skip-schema-validation")
-        return _run(arguments, Path(scratch), seconds or limits.RENDER_SECONDS)
+        return _manifests(_run(arguments, Path(scratch), seconds or limits.RENDER_SECONDS))
 
 
 @contextlib.contextmanager
@@ -98,9 +97,17 @@ def fetched(chart: str, rendering: Rendering) -> Iterator[str]:
         yield str(archives[0])
 
 
-def without_files(rendering: Rendering) -> Rendering:
-    """The same rendering with none of the user's values: what the chart gives by itself."""
-    return replace(rendering, values=(), set=())
+def _manifests(output: bytes) -> bytes:
+    """The output from its first manifest on; each begins with a line that names its template.
+
+    Raises:
+        AirgapError: there is something else instead, though helm says that all is well.
+    """
+    start = re.search(rb"^---\n# Source: ", output, re.MULTILINE)
+    if start is None and output.strip():
+        words = output.decode("utf-8", "replace").split()
+        raise AirgapError(f"helm template printed no manifests: {' '.join(words)[:_MESSAGE]}", hint=_NO_HELM_HINT)
+    return output[start.start() :] if start else b""
 
 
 def _plain(chart: str) -> str:

@@ -10,7 +10,7 @@ from airgap import limits
 from airgap.adapters import helm
 from airgap.adapters.rendering import Rendering
 from airgap.discovery import literals, manifests
-from airgap.discovery.chartvalues import Values, parsed, path_text, values_of
+from airgap.discovery.chartvalues import Values, candidates, is_reference, parsed, path_text, values_of
 from airgap.discovery.declared import declared
 from airgap.discovery.findings import NOTHING, Certainty, Discovery, Finding, Place, Problem
 from airgap.discovery.tracing import Composition, Trace, chunks, tokens, trace
@@ -94,8 +94,6 @@ def examine(local: str, title: str, rendering: Rendering) -> Examination:
 
 
 def _unrendered(title: str, chart: Chart, values: Values, problem: Problem) -> Examination:
-    from airgap.discovery.chartvalues import candidates
-
     nothing = Trace(candidates(values), ())
     found = replace(NOTHING, problems=(problem,))
     # Without a render nobody knows what a helper puts before a bare name.
@@ -124,7 +122,7 @@ def _findings(examined: Examination) -> Iterator[Finding]:
     for item in examined.compositions:
         if reference := parsed(item.text):
             by_reference.setdefault(reference, []).append(item)
-    templates = _templates(examined.output)
+    templates = template_lines(examined.output)
     files = charts.files_of(examined.chart)
     shown: set[Reference] = set()
     for finding in examined.rendered.findings:
@@ -176,21 +174,15 @@ def _hard_coded(finding: Finding, files: dict[str, bytes], templates: list[tuple
 
 def template_lines(output: bytes | None) -> list[tuple[int, str]]:
     """From which line of the output on which template speaks."""
-    return _templates(output)
-
-
-def _templates(output: bytes | None) -> list[tuple[int, str]]:
     if output is None:
         return []
-    found, line = [], 1
     text = output.decode("utf-8", "replace")
-    position = 0
-    for template, body in chunks(text):
+    found, line, position = [], 1, 0
+    for template, _ in chunks(text):
         start = text.index(f"# Source: {template}\n", position)
         line += text.count("\n", position, start)
         found.append((line, template))
         position = start
-        del body
     return found
 
 
@@ -216,6 +208,4 @@ def image_lists(chart: Chart, prefix: str = "") -> Iterator[tuple[str, str, str]
 
 
 def _image_tokens(text: str) -> Iterable[str]:
-    from airgap.discovery.chartvalues import is_reference
-
     return (token for token in tokens(text) if is_reference(token) and "://" not in token)

@@ -11,8 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import yaml as pyyaml
+
 from airgap.documents import charts, yaml
 from airgap.documents.charts import Chart
+from airgap.errors import InvalidReference
 from airgap.references import Reference
 
 Path = tuple[str | int, ...]
@@ -169,8 +172,6 @@ def is_reference(text: str) -> bool:
 
 def parsed(text: str) -> Reference | None:
     """The reference that `text` is, or None."""
-    from airgap.errors import InvalidReference
-
     try:
         return Reference.parse(text)
     except InvalidReference:
@@ -259,8 +260,6 @@ def _scalar(scalar: yaml.Scalar) -> Any:
         return None
     if scalar.is_string:
         return scalar.value
-    import yaml as pyyaml
-
     try:
         value = pyyaml.safe_load(scalar.raw)
     except pyyaml.YAMLError:

@@ -24,7 +24,7 @@ from airgap.discovery.chartvalues import (
     is_reference,
     is_switched_off,
     overrides,
-    parsed,
+    path_text,
 )
 from airgap.documents import yaml
 from airgap.errors import AirgapError, DocumentError
@@ -356,12 +356,4 @@ def _unique(found: Iterable[Composition]) -> tuple[Composition, ...]:
 
 
 def _unmarked(candidate: Candidate) -> str:
-    from airgap.discovery.chartvalues import path_text
-
     return f"{path_text(candidate.paths[0])}: the chart does not render with another value than {candidate.text!r}"
-
-
-def reference_text(text: str) -> str:
-    """A text normalised as the image it names; the text itself where it names none."""
-    reference = parsed(text)
-    return str(reference) if reference else text

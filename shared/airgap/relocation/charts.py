@@ -12,8 +12,8 @@ from airgap.discovery.charts import Examination, image_lists, template_lines
 from airgap.discovery.chartvalues import USER, Path, is_reference, overrides, parsed
 from airgap.discovery.findings import Finding, Problem
 from airgap.discovery.literals import Literal
-from airgap.discovery.tracing import GUARD, Composition, guard_paths, split_suffix, tokens
-from airgap.documents import charts, yaml
+from airgap.discovery.tracing import Composition, guard_paths, split_suffix, tokens
+from airgap.documents import charts, edits, yaml
 from airgap.documents.charts import Chart
 from airgap.documents.edits import Edit, apply
 from airgap.references import DOCKER_HUB, Reference
@@ -226,9 +226,7 @@ def _with_values(examined: Examination, settings: _Settings) -> Chart:
     chart = _set(examined.chart, "values.yaml", through)
     files = charts.files_of(chart)
     for file, changes in settings.edits.items():
-        from airgap.documents.edits import replace as replaced
-
-        chart = charts.with_files(chart, {file: apply(files[file], [replaced(*change) for change in changes])})
+        chart = charts.with_files(chart, {file: apply(files[file], [edits.replace(*change) for change in changes])})
     return chart
 
 
@@ -280,6 +278,3 @@ def _replacements(
     if base != target.name and (written.startswith(f"{reference.registry}/") or reference.registry != DOCKER_HUB):
         for literal in literals.find_host(files, reference.registry, template):
             yield literal, base
-
-
-__all__ = ["GUARD", "RelocatedChart", "outside", "overlay", "relocate", "with_guard_off", "with_literals"]

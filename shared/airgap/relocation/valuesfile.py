@@ -40,7 +40,7 @@ def set_values(data: bytes, settings: Mapping[Path, str | bool], name: str) -> b
             missing[path] = value
     text = decode(data, name)
     edits += _insertions(root, text, _nested(missing), name)
-    return apply(data, edits)
+    return apply(data, _joined(edits))
 
 
 def dump(tree: Mapping[str, Any]) -> str:
@@ -75,7 +75,7 @@ def _insertions(mapping: YamlMapping, text: str, tree: Mapping[str, Any], name: 
         elif isinstance(node, YamlMapping) and isinstance(value, dict):
             yield from _insertions(node, text, value, name)
         elif isinstance(node, Scalar) and node.is_null and isinstance(value, dict):
-            yield _below(mapping, node, text, key, value)
+            yield from _below(mapping, node, text, key, value)
         else:
             raise InvalidInput(f"{name}:{node.line}: `{key}` is no mapping, so nothing can be set below it")
     if absent:
@@ -96,12 +96,26 @@ def _block(mapping: YamlMapping, text: str, absent: Mapping[str, Any]) -> Edit:
     return _added(text, end, absent, key.column - 1)
 
 
-def _below(mapping: YamlMapping, node: Scalar, text: str, key: str, value: Mapping[str, Any]) -> Edit:
-    """`key:` with nothing behind it, or `key: ~`, gets a mapping."""
+def _below(mapping: YamlMapping, node: Scalar, text: str, key: str, value: Mapping[str, Any]) -> Iterable[Edit]:
+    """`key:` with nothing behind it, or `key: ~`, gets a mapping; a comment behind it stays."""
+    if text[mapping.start] == "{":
+        yield Edit(node.start, node.end, f"{' ' if text[node.start - 1] == ':' else ''}{_flow_value(value)}")
+        return
     name = next(item for item, _ in mapping.items if item.value == key)
-    indent = name.column - 1 + 2
-    lines = "".join(_newline(text) + " " * indent + line for line in _lines(value))
-    return Edit(node.start, node.end, lines)
+    if node.end > node.start:
+        yield Edit(text.index(":", name.end) + 1, node.end, "")
+    yield _added(text, _end_of_line(text, node.end), value, name.column - 1 + 2)
+
+
+def _joined(edits: Iterable[Edit]) -> list[Edit]:
+    """Additions at one place become one, in the order given: what belongs to an inner mapping comes first."""
+    result: dict[tuple[int, int], Edit] = {}
+    for edit in edits:
+        place = (edit.start, edit.end)
+        known = result.get(place)
+        joins = known is not None and known != edit and edit.start == edit.end
+        result[place] = Edit(*place, known.text + edit.text) if known is not None and joins else edit
+    return list(result.values())
 
 
 def _added(text: str, end: int, absent: Mapping[str, Any], indent: int) -> Edit:
