@@ -110,7 +110,8 @@ def test_helm_4_renders_through_the_post_renderer(helm_4: Helm, tmp_path: Path) 
     done = helm_4("template", "r", tmp_path / "app", "--post-renderer", "relocate-images", *arguments)
 
     assert done.returncode == 0, done.stderr
-    assert "registry.internal/mirror/a/b:1" in done.stdout  # helm writes the flow mapping anew, with quotes
+    assert "registry.internal/mirror/a/b:1" in done.stdout
+    assert "docker.io" not in done.stdout
 
 
 @pytest.mark.parametrize("program", ["helm-relocate", "helm-relocate-images"])
