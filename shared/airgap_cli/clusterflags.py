@@ -46,7 +46,6 @@ class ClusterFlags:
     cluster_: Annotated[str, flag("--cluster", help="Cluster of the kubeconfig to use.", metavar="NAME")] = ""
     user: Annotated[str, flag("--user", help="User of the kubeconfig to use.", metavar="NAME")] = ""
     server: Annotated[str, flag("-s", "--server", help="Address of the API server.", metavar="URL")] = ""
-    token: Annotated[str, flag("--token", help="Bearer token for the API server.", metavar="TOKEN")] = ""
     as_: Annotated[str, flag("--as", help="User to impersonate.", metavar="NAME")] = ""
     as_group: Annotated[
         list[str] | None, flag("--as-group", help="Group to impersonate; repeatable.", metavar="NAME")
@@ -72,7 +71,6 @@ def access_of(flags: ClusterFlags, ca_file: Path | None = None) -> Access:
         cluster=flags.cluster_,
         user=flags.user,
         server=flags.server,
-        token=flags.token,
         impersonate=flags.as_,
         impersonate_groups=tuple(flags.as_group or ()),
         ca_file=ca_file,

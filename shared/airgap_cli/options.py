@@ -133,18 +133,20 @@ class SourceFlags:
     ] = None
 
 
+Mirror = Annotated[
+    list[str] | None,
+    flag(
+        "--mirror",
+        help="Where a source registry is really reached, such as docker.io=mirror.local/hub; repeatable.",
+        metavar="HOST=MIRROR[/PREFIX]",
+    ),
+]
+
+
 @dataclass(frozen=True)
 class RegistryFlags:
     """How registries are reached. Passwords are never flags: log in with docker, podman or helm."""
 
-    mirror: Annotated[
-        list[str] | None,
-        flag(
-            "--mirror",
-            help="Where a source registry is really reached, such as docker.io=mirror.local/hub; repeatable.",
-            metavar="HOST=MIRROR[/PREFIX]",
-        ),
-    ] = None
     ca_file: Annotated[
         Path | None, flag("--ca-file", help="Certificates to trust besides the system's, as PEM.", metavar="FILE")
     ] = None

@@ -21,7 +21,7 @@ STDOUT = "-"
 
 
 def relocate(
-    chart: Annotated[str, typer.Argument(help="A directory, a .tgz, oci://… or REPO/NAME.", show_default=False)],
+    chart: Annotated[str, typer.Argument(help="A directory, a .tgz, oci://… or REPO/NAME.", metavar="CHART")],
     to: Annotated[
         str, flag("--to", help="The registry inside, with a path if there is one.", metavar="HOST[:PORT][/PREFIX]")
     ] = "",

@@ -18,7 +18,9 @@ def images(
         bool, flag("--allow-incomplete", help="Exit with 0 although not everything could be examined.")
     ] = False,
 ) -> None:
-    """List every image that manifests and charts need, and how that is known.
+    """List every image that manifests and charts need.
+
+    Each with where it was found, and how it is known to be one.
 
     certain: a field that Kubernetes defines as an image. traced: followed through a chart's values. likely: a full
     name where people write images: arguments, variables, ConfigMaps, custom resources. values: behind a feature that

@@ -17,9 +17,10 @@ def inspect(
     bundle: Annotated[Path, typer.Argument(help="The bundle file.", metavar="BUNDLE", show_default=False)],
     output: Output = Format.TABLE,
 ) -> None:
-    """Say what is inside a bundle, how large each image is, and why it is there.
+    """Say what is inside a bundle, and why.
 
-    Reads only the leading members and the manifests; nothing is unpacked.
+    Every image with its size, what it shares with others, and who asked for it. Reads only the leading members
+    and the manifests; nothing is unpacked.
 
     \b
     Examples:

@@ -66,7 +66,7 @@ def mounts(
         Path | None, flag("--ca-file", help="Certificates to trust besides the system's, as PEM.", metavar="FILE")
     ] = None,
 ) -> None:
-    """Show what every container mounts, and where that is on the node.
+    """Show what containers mount, and where it is on the node.
 
     Claims are followed to their volume and on to the server or driver behind it. Paths on the node are predicted
     from the pod by the kubelet's own rules; nothing is run on the node and nothing is changed. Rights needed: get and

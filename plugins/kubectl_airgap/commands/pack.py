@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from airgap import limits
 from airgap_cli import render
-from airgap_cli.options import Concurrency, DryRun, Quiet, RegistryFlags, SourceFlags, flag, grouped, sources_of
+from airgap_cli.options import Concurrency, DryRun, Mirror, Quiet, RegistryFlags, SourceFlags, flag, grouped, sources_of
 from airgap_cli.words import duration, plural, size
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ def pack(
     sources: SourceFlags,
     registries: RegistryFlags,
     output: Annotated[Path, flag("-o", "--output", help="The bundle to write, a .tar file.", metavar="BUNDLE")],
+    mirror: Mirror = None,
     platform: Annotated[
         list[str] | None,
         flag("--platform", help="Only this platform of images, such as linux/amd64; repeatable.", metavar="OS/ARCH"),
@@ -31,7 +32,7 @@ def pack(
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
-    """Put all images that manifests and charts need into one file.
+    """Put the images that manifests and charts need into one file.
 
     The file is a plain tar and an OCI image layout: skopeo, ctr, podman and docker read it too. A run that was cut
     leaves BUNDLE.partial; the same command goes on from there.
@@ -51,7 +52,7 @@ def pack(
     platforms = tuple(Platform.parse(text) for text in platform or ())
     operation.check_place(output)
     with Progress("packing", quiet=quiet) as progress:
-        run = run_of(registries, concurrency, progress)
+        run = run_of(registries, concurrency, progress, mirror or ())
         found = images.find_images(sources_of(sources))
         if not include_off:
             found, off = operation.without_off(found)

@@ -33,10 +33,10 @@ def push(
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
-    """Put a bundle's images into a registry, then prove that each is there.
+    """Put a bundle's images into a registry, with proof.
 
-    What the registry has already is not sent again, so the same command goes on where a run was cut. The lock it
-    writes is what relocation takes.
+    Each tag is asked for again afterwards. What the registry has already is not sent again, so the same command
+    goes on where a run was cut. The lock it writes is what relocation takes.
 
     \b
     Examples:

@@ -41,9 +41,10 @@ def relocate(
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
-    """Point manifests at the registry inside; not a byte besides the images' names changes.
+    """Point manifests at the registry inside.
 
-    One file goes to standard output; several go to a directory with -o, or are changed with --in-place.
+    Not a byte besides the images' names changes. One file goes to standard output; several go to a directory
+    with -o, or are changed with --in-place.
 
     \b
     Examples:

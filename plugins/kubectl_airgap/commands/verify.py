@@ -16,9 +16,10 @@ def verify(
     concurrency: Concurrency = limits.WORKERS,
     quiet: Quiet = False,
 ) -> None:
-    """Prove that a bundle is whole: every byte is hashed, every image followed down to its last layer.
+    """Prove that a bundle is whole.
 
-    Exit code 3 means damaged; each damaged object is named.
+    Every byte is hashed, and every image followed down to its last layer. Exit code 3 means damaged; each
+    damaged object is named.
 
     \b
     Examples:

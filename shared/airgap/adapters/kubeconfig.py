@@ -45,7 +45,6 @@ class Access:
     cluster: str = ""
     user: str = ""
     server: str = ""
-    token: str = ""
     impersonate: str = ""
     impersonate_groups: tuple[str, ...] = ()
     ca_file: Path | None = None
@@ -103,7 +102,7 @@ def select(access: Access) -> Selected:
     user = _named(merged, "users", access.user or str(chosen.get("user") or ""), context)
     notes = (*merged.notes, *_warnings(cluster, access))
     settings = _with_flags(_absolute(cluster, "clusters"), access)
-    person = {"token": access.token} if access.token else _credentials(_absolute(user, "users"), user, settings, access)
+    person = _credentials(_absolute(user, "users"), user, settings, access)
     if settings["server"].startswith("http://") and person:
         person, notes = {}, (*notes, f"credentials are not sent to {settings['server']}, as it is not https")
     return _selected(settings, person, str(chosen.get("namespace") or ""), notes)
@@ -272,7 +271,7 @@ def _in_cluster(access: Access) -> Selected | None:
         cluster["certificate-authority"] = str(ca)
     namespace = access.service_account / "namespace"
     own = namespace.read_text().strip() if namespace.is_file() else ""
-    return _selected(cluster, {"token": access.token or token.read_text().strip()}, own, ())
+    return _selected(cluster, {"token": token.read_text().strip()}, own, ())
 
 
 def _selected(cluster: dict[str, Any], user: dict[str, Any], namespace: str, notes: tuple[str, ...]) -> Selected:
