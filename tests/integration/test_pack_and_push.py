@@ -154,6 +154,23 @@ def test_one_platform_of_an_image_leaves_the_index_as_it_was(origin: Origin, tmp
     assert kubectl_airgap("verify", path).returncode == 0
 
 
+def test_a_registry_that_wants_all_platforms_is_explained_and_can_be_satisfied(
+    origin: Origin, other_registry: Registry, tmp_path: Path
+) -> None:
+    path = tmp_path / "arm64.tar"
+    flags = ("--platform", "linux/arm64")
+    assert kubectl_airgap("pack", "--image", origin.names[0], *flags, "-o", path).returncode == 0
+    prefix = other_registry.repository()
+    refused = kubectl_airgap("push", path, prefix)
+    assert refused.returncode == 4
+    assert "--filter-index" in refused.stderr
+    done = kubectl_airgap("push", path, prefix, "--filter-index", "--lock", tmp_path / "lock.yaml")
+    assert done.returncode == 0, done.stderr
+    entry = yaml.safe_load((tmp_path / "lock.yaml").read_text())["images"][0]
+    assert entry["platforms"] == ["linux/arm64/v8"]
+    assert entry["digest"] == served_digest(entry["target"]) != origin.digest(origin.names[0])
+
+
 def test_a_platform_that_an_image_is_not_made_for_is_an_error_that_lists_others(origin: Origin, tmp_path: Path) -> None:
     done = kubectl_airgap("pack", "--image", origin.names[0], "--platform", "linux/s390x", "-o", tmp_path / "x.tar")
     assert done.returncode == 5

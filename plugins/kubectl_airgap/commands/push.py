@@ -29,6 +29,10 @@ def push(
         Path | None,
         flag("--lock", help="Where to write what is where now; else BUNDLE.lock.yaml.", metavar="FILE"),
     ] = None,
+    filter_index: Annotated[
+        bool,
+        flag("--filter-index", help="Make new indexes of the platforms that are there, for registries that want all."),
+    ] = False,
     concurrency: Concurrency = limits.WORKERS,
     dry_run: DryRun = False,
     quiet: Quiet = False,
@@ -54,7 +58,7 @@ def push(
     place = lock or operation.default_lock(bundle)
     with open_bundle(bundle) as opened, Progress("pushing", quiet=quiet) as progress:
         run = run_of(registries, concurrency, progress)
-        prepared = operation.prepare(opened, relocation, run)
+        prepared = operation.prepare(opened, relocation, run, filter_index=filter_index)
         if dry_run:
             _say_plan(prepared)
             return

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from airgap.bundles.lock import Lock, LockEntry
 from airgap.bundles.reader import Bundle
-from airgap.errors import ContentMismatch, InvalidInput
+from airgap.errors import ContentMismatch, InvalidInput, StoreError
 from airgap.operations.environment import Run
 from airgap.references import Reference
 from airgap.relocation.policy import Relocation
@@ -36,8 +36,10 @@ class Pushed:
     unchanged: int  # images that were there already, tag and all
 
 
-def prepare(bundle: Bundle, relocation: Relocation, run: Run) -> Push:
+def prepare(bundle: Bundle, relocation: Relocation, run: Run, *, filter_index: bool = False) -> Push:
     """Read the bundle's manifests, name everything anew, and ask the registry what it has.
+
+    With `filter_index`, an index that lacks platforms is pushed as one of those that are in the bundle.
 
     Raises:
         InvalidInput: two images would get one name, or the bundle has no image.
@@ -48,6 +50,8 @@ def prepare(bundle: Bundle, relocation: Relocation, run: Run) -> Push:
         raise InvalidInput(f"`{bundle.path}` has no image in it")
     present = graph.among(bundle.offsets)
     images = graph.walk(bundle.store, bundle.references, present, workers=run.workers, stopped=run.stopped)
+    if filter_index:
+        images = graph.filtered(images)
     target = run.target()
     names = relocation.mapping(bundle.references)
     todo = plan.plan(images, target, names, workers=run.workers, stopped=run.stopped)
@@ -61,9 +65,12 @@ def execute(push: Push, run: Run) -> Pushed:
         StoreError: the registry refused; what it took stays, and the next run does not send it again.
         ContentMismatch: the bundle is damaged, or a tag leads elsewhere afterwards.
     """
-    report = engine.run(
-        push.plan, push.bundle.store, push.target, workers=run.workers, observe=run.observe, stopped=run.stopped
-    )
+    try:
+        report = engine.run(
+            push.plan, push.bundle.store, push.target, workers=run.workers, observe=run.observe, stopped=run.stopped
+        )
+    except StoreError as error:
+        raise _about_platforms(error, push.plan) from error
     todo = [publish for publish in push.plan.images if not publish.complete]
     pool.every(lambda publish: _prove(publish, push.target), todo, run.workers, run.stopped)
     unchanged = len(push.plan.images) - len(todo)
@@ -86,6 +93,17 @@ def lock_of(todo: plan.Plan) -> Lock:
 def default_lock(bundle: Path) -> Path:
     """Where the lock goes unless the user says otherwise: beside the bundle."""
     return bundle.with_name(bundle.name.removesuffix(".tar") + ".lock.yaml")
+
+
+def _about_platforms(error: StoreError, todo: plan.Plan) -> StoreError:
+    """A registry that does not know a child of an index says only that a blob is unknown; we know which and why."""
+    sparse = any(todo.graph.is_sparse(publish.image) for publish in todo.images)
+    if sparse and not error.hint and "UNKNOWN" in error.message:
+        error.hint = (
+            "it wants every platform that an index lists, and the bundle has some only: pack without --platform, or "
+            "push with --filter-index, which makes indexes of what is there (their digests change)"
+        )
+    return error
 
 
 def _prove(publish: plan.Publish, target: Target) -> bool:

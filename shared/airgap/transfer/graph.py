@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from airgap import limits
 from airgap.descriptors import Descriptor, Manifest, parse_manifest, select
@@ -75,6 +76,10 @@ class Graph:
                     seen.add(child.digest)
                     yield child
 
+    def is_sparse(self, image: Image) -> bool:
+        """Whether an index of the image lists platforms that are not here."""
+        return any(self.nodes[d.digest].is_sparse for d in self.manifests_of(image) if d.is_index)
+
     def platforms_of(self, image: Image) -> tuple[Platform, ...]:
         """The platforms that come along, as an index names them; empty for a single manifest."""
         wanted = self.nodes[image.root.digest].wanted
@@ -134,6 +139,37 @@ def walk(
         )
     images = sorted((r for r in results if isinstance(r, Image)), key=lambda image: str(image.reference))
     return Graph(tuple(images), walker.nodes, tuple(walker.foreign.values()))
+
+
+def filtered(graph: Graph) -> Graph:
+    """The same images, with each index that lacks platforms replaced by one of those that are there.
+
+    Its digest is another then, so a name that is pinned to the old one will not find it; for registries that refuse
+    an index whose children they do not have (distribution 2.8 does).
+    """
+    nodes = dict(graph.nodes)
+    images = tuple(Image(image.reference, _filtered(image.root, nodes)) for image in graph.images)
+    return Graph(images, nodes, graph.foreign)
+
+
+def _filtered(root: Descriptor, nodes: dict[str, Node]) -> Descriptor:
+    node = nodes[root.digest]
+    if not root.is_index:
+        return root
+    wanted = tuple(_filtered(child, nodes) for child in node.wanted)
+    if wanted == node.manifest.children:
+        return root
+    renamed = {old.digest: new for old, new in zip(node.wanted, wanted, strict=True)}
+    document = json.loads(node.data)
+    document["manifests"] = [
+        {**entry, "digest": renamed[entry["digest"]].digest, "size": renamed[entry["digest"]].size}
+        for entry in document["manifests"]
+        if entry["digest"] in renamed
+    ]
+    data = json.dumps(document, indent=2).encode()
+    descriptor = replace(Descriptor.of(data, root.media_type), platform=root.platform)
+    nodes[descriptor.digest] = Node(replace(node.manifest, descriptor=descriptor, children=wanted), data, wanted)
+    return descriptor
 
 
 class _Walker:
