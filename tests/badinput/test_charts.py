@@ -20,6 +20,8 @@ from airgap.documents import charts
 from airgap.errors import AirgapError, DocumentError
 from airgap.operations.relocate_chart import Request, plan
 
+pytestmark = pytest.mark.undisturbed
+
 META = "apiVersion: v2\nname: made\nversion: 1.2.3\n"
 GOOD = {"made/Chart.yaml": META, "made/values.yaml": "a: 1\n"}
 

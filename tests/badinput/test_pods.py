@@ -9,18 +9,20 @@ from typing import Any
 import pytest
 import yaml
 from tests.support.apiserver import Cluster, free_port, kubeconfig_of, write_kubeconfig
-from tests.support.commands import Ended, airgap, run
+from tests.support.cli import Ended, kubectl_airgap, run
 from tests.support.pods import pod
 
 from airgap import limits
 from airgap.adapters.kubeconfig import Access, select
 from airgap.errors import AccessDenied
 
+pytestmark = pytest.mark.undisturbed
+
 
 def is_one_clear_line(ended: Ended, code: int, *words: str) -> bool:
     """Whether a command ended as bad input should end it."""
     first, _, rest = ended.stderr.partition("\n")
-    assert ended.code == code, ended.stderr
+    assert ended.returncode == code, ended.stderr
     assert all(word in first for word in words), first
     assert rest == "" or rest.startswith("\nhint: "), ended.stderr
     assert "Traceback" not in ended.stderr
@@ -30,8 +32,8 @@ def is_one_clear_line(ended: Ended, code: int, *words: str) -> bool:
 
 def shown(cluster: Cluster, value: dict[str, Any]) -> Ended:
     cluster.add(value)
-    ended = airgap("mounts", "--kubeconfig", cluster.kubeconfig, "-o", "wide")
-    assert (ended.code, ended.stderr) == (0, "")
+    ended = kubectl_airgap("mounts", "--kubeconfig", cluster.kubeconfig, "-o", "wide")
+    assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.seconds < 2
     return ended
 
@@ -102,7 +104,7 @@ def test_an_odd_pod_is_shown_with_what_is_odd(
 def test_a_pod_without_a_spec_has_no_mounts(recorded_cluster: Cluster) -> None:
     recorded_cluster.add({"kind": "Pod", "metadata": {"name": "bare"}, "spec": None})
 
-    ended = airgap("mounts", "--kubeconfig", recorded_cluster.kubeconfig)
+    ended = kubectl_airgap("mounts", "--kubeconfig", recorded_cluster.kubeconfig)
 
     assert is_one_clear_line(ended, 0, "No resources found in ")
 
@@ -127,16 +129,16 @@ def test_what_a_terminal_would_obey_is_escaped(recorded_cluster: Cluster, output
         )
     )
 
-    ended = airgap("mounts", "--kubeconfig", recorded_cluster.kubeconfig, "-o", output)
+    ended = kubectl_airgap("mounts", "--kubeconfig", recorded_cluster.kubeconfig, "-o", output)
 
-    assert ended.code == 0
+    assert ended.returncode == 0
     assert not set(foreign) - {"a", "b"} & set("\x1b\x07\r\x9b\u202e") & set(ended.stdout)
     if output in ("json", "yaml"):
         assert yaml.safe_load(ended.stdout)["items"][0]["nodePath"] == f"/srv/{foreign}"
 
 
 def test_foreign_names_in_an_error_are_escaped(recorded_cluster: Cluster) -> None:
-    ended = airgap("mounts", "--kubeconfig", recorded_cluster.kubeconfig, "a\x1b[31m")
+    ended = kubectl_airgap("mounts", "--kubeconfig", recorded_cluster.kubeconfig, "a\x1b[31m")
 
     assert is_one_clear_line(ended, 2, "is not a valid pod name")
     assert "\x1b" not in ended.stderr
@@ -144,7 +146,7 @@ def test_foreign_names_in_an_error_are_escaped(recorded_cluster: Cluster) -> Non
 
 @pytest.mark.parametrize("name", ["..", "../secrets/x", "a/b/c", "A", "a?x=1", "pod/", "secret/login"])
 def test_a_name_that_no_pod_can_have_asks_the_server_nothing(recorded_cluster: Cluster, name: str) -> None:
-    ended = airgap("mounts", "--kubeconfig", recorded_cluster.kubeconfig, name)
+    ended = kubectl_airgap("mounts", "--kubeconfig", recorded_cluster.kubeconfig, name)
 
     assert is_one_clear_line(ended, 2)
 
@@ -163,7 +165,7 @@ def test_a_name_that_no_pod_can_have_asks_the_server_nothing(recorded_cluster: C
     ],
 )
 def test_contradictions_are_usage_errors(recorded_cluster: Cluster, arguments: list[str], words: str) -> None:
-    ended = airgap("mounts", "--kubeconfig", recorded_cluster.kubeconfig, *arguments)
+    ended = kubectl_airgap("mounts", "--kubeconfig", recorded_cluster.kubeconfig, *arguments)
 
     assert is_one_clear_line(ended, 2, "error: ", words)
 
@@ -220,21 +222,21 @@ def test_a_kubeconfig_at_fault_is_named_with_its_key(tmp_path: Path, text: str, 
     path.write_text(text)
     path.chmod(0o600)
 
-    assert is_one_clear_line(airgap("mounts", "--kubeconfig", path), 2, "error: ", words)
+    assert is_one_clear_line(kubectl_airgap("mounts", "--kubeconfig", path), 2, "error: ", words)
 
 
 def test_a_kubeconfig_that_is_not_there_is_named(tmp_path: Path) -> None:
-    ended = airgap("mounts", "--kubeconfig", tmp_path / "gone")
+    ended = kubectl_airgap("mounts", "--kubeconfig", tmp_path / "gone")
 
     assert is_one_clear_line(ended, 2, f'error loading config file "{tmp_path / "gone"}": no such file or directory')
 
 
 def test_a_directory_is_no_kubeconfig(tmp_path: Path) -> None:
-    assert is_one_clear_line(airgap("mounts", "--kubeconfig", tmp_path), 2, "is a directory")
+    assert is_one_clear_line(kubectl_airgap("mounts", "--kubeconfig", tmp_path), 2, "is a directory")
 
 
 def test_no_kubeconfig_at_all_is_told_as_kubectl_tells_it(kubectl: str) -> None:
-    theirs, ours = run([kubectl, "get", "pods"]), airgap("mounts")
+    theirs, ours = run(kubectl, "get", "pods"), kubectl_airgap("mounts")
 
     assert ours.stderr.splitlines()[0] == theirs.stderr.splitlines()[-1]
     assert is_one_clear_line(ours, 4, "The connection to the server localhost:8080 was refused")
@@ -244,7 +246,7 @@ def test_a_kubeconfig_that_others_can_read_is_warned_about(tmp_path: Path) -> No
     path = write_kubeconfig(tmp_path / "config", kubeconfig_of(f"https://127.0.0.1:{free_port()}", "default"))
     path.chmod(0o644)
 
-    ended = airgap("mounts", "--kubeconfig", path)
+    ended = kubectl_airgap("mounts", "--kubeconfig", path)
 
     assert ended.stderr.startswith(f"warning: `{path}` holds credentials and others can read it")
 

@@ -10,6 +10,8 @@ import pytest
 from airgap.errors import InvalidReference
 from airgap.references import Reference
 
+pytestmark = pytest.mark.undisturbed
+
 HEX = "0123456789abcdef" * 4
 
 

@@ -17,6 +17,8 @@ from tests.support.registry import Registry, make_authority, serving_registry
 
 from airgap.descriptors import DOCKER_MANIFEST, OCI_CONFIG, OCI_LAYER, OCI_MANIFEST
 
+pytestmark = pytest.mark.undisturbed
+
 SECONDS = 2.0
 DIGEST = "sha256:" + "a" * 64
 NOWHERE = "127.0.0.1:1"
@@ -247,7 +249,6 @@ FLAGS = {
     "B70-near-miss": (["--concurency", "3"], "--concurrency"),
     "B70-no-value": (["--naming"], "--naming"),
     "B70-unknown-naming": (["--naming", "sideways"], "strip, keep, flat"),
-    "B70-bad-mirror": (["--mirror", "docker.io"], "HOST=MIRROR"),
     "B71-password-flag": (["--password", "hunter2"], "password"),
 }
 
@@ -258,6 +259,11 @@ def test_flags_that_cannot_be_meant_are_usage_errors(case: tuple[list[str], str]
     done = kubectl_airgap("push", bundle, NOWHERE, *flags)
     check_refusal(done, 2, words, "hint: ")
     assert "hunter2" not in done.stderr
+
+
+def test_b70_a_mirror_that_cannot_be_meant_is_a_usage_error(tmp_path: Path) -> None:
+    done = kubectl_airgap("pack", "--image", "a/b:1", "--mirror", "docker.io", "-o", tmp_path / "x.tar")
+    check_refusal(done, 2, "HOST=MIRROR")
 
 
 def test_b70_a_flag_given_twice_takes_the_last_as_kubectl_does(bundle: Path, registry: Registry) -> None:

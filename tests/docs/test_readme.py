@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from kubectl_airgap.app import VERBS
-from tests.support.tools import ROOT, run_tool
+from tests.support.cli import run
+from tests.support.tools import ROOT
 
 README = (ROOT / "README.md").read_text()
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md"))]
@@ -20,7 +21,7 @@ _LINK = re.compile(r"\]\(([^)\s]+)\)")
 def test_every_help_text_is_what_the_program_says(scripts: Path) -> None:
     wrong = []
     for command, verb, text in _HELP.findall(README):
-        said = run_tool([scripts / _PROGRAMS[command], *verb.split(), "--help"], env={"COLUMNS": "80"}).stdout
+        said = run(scripts / _PROGRAMS[command], *verb.split(), "--help", env={"COLUMNS": "80"}).stdout
         if text.strip() != said.strip():
             wrong.append(f"{command}{verb} --help is now:\n{said}")
 

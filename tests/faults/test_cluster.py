@@ -19,7 +19,7 @@ from tests.support.apiserver import (
     status,
     write_kubeconfig,
 )
-from tests.support.commands import airgap
+from tests.support.cli import kubectl_airgap
 from tests.support.pods import claim, persistent_volume, pod
 from tests.support.registry import Authority
 
@@ -134,9 +134,9 @@ def test_a_document_that_is_not_whole_says_so_in_itself(five: Cluster, recorded:
     five.add(*(pod(f"q{number:03d}") for number in range(600)))
     recorded.fault = Once(status(500, "InternalError", "etcd is gone"), on_continue=True, times=99)
 
-    ended = airgap("mounts", "--kubeconfig", five.kubeconfig, "-o", "json")
+    ended = kubectl_airgap("mounts", "--kubeconfig", five.kubeconfig, "-o", "json")
 
-    assert ended.code == 4
+    assert ended.returncode == 4
     assert ended.json["problems"] == ["Error from server (InternalError): etcd is gone"]
     assert len({item["pod"] for item in ended.json["items"]}) == 500
 
@@ -150,9 +150,9 @@ def test_claims_that_may_not_be_read_are_marked_and_the_rest_is_told(
     refusal = 'persistentvolumes is forbidden: User "bob" cannot list resource "persistentvolumes"'
     recorded.fault = Once(status(403, "Forbidden", refusal), times=99, path="/persistentvolumes")
 
-    ended = airgap("mounts", "--kubeconfig", recorded_cluster.kubeconfig)
+    ended = kubectl_airgap("mounts", "--kubeconfig", recorded_cluster.kubeconfig)
 
-    assert ended.code == 5
+    assert ended.returncode == 5
     assert f"! Error from server (Forbidden): {refusal}" in ended.stdout
     assert "claim data -> pv-1" in ended.stdout
     assert ended.stderr.startswith("error: what is behind some claims could not be read\n")
@@ -223,9 +223,9 @@ def private(authority: Authority) -> Iterator[RecordedServer]:
 def test_a_certificate_nobody_vouches_for_is_refused_with_the_way_out(private: RecordedServer, tmp_path: Path) -> None:
     path = write_kubeconfig(tmp_path / "config", kubeconfig_of(private.url, "default"))
 
-    ended = airgap("mounts", "--kubeconfig", path)
+    ended = kubectl_airgap("mounts", "--kubeconfig", path)
 
-    assert ended.code == 4
+    assert ended.returncode == 4
     assert ended.stderr.startswith("Unable to connect to the server: tls: failed to verify certificate: ")
     assert "--ca-file" in ended.stderr
     assert "object at 0x" not in ended.stderr
@@ -236,8 +236,8 @@ def test_a_private_authority_is_trusted_by_flag_and_by_environment(
 ) -> None:
     path = write_kubeconfig(tmp_path / "config", kubeconfig_of(private.url, "default"))
 
-    by_flag = airgap("mounts", "--kubeconfig", path, "--ca-file", authority.ca_file)
-    by_environment = airgap("mounts", "--kubeconfig", path, SSL_CERT_FILE=str(authority.ca_file))
+    by_flag = kubectl_airgap("mounts", "--kubeconfig", path, "--ca-file", authority.ca_file)
+    by_environment = kubectl_airgap("mounts", "--kubeconfig", path, env={"SSL_CERT_FILE": str(authority.ca_file)})
 
     expected = "No resources found in default namespace.\n"
     assert (by_flag.stderr, by_environment.stderr) == (expected, expected)
@@ -248,7 +248,7 @@ def test_a_certificate_that_is_not_checked_is_said_on_every_run(private: Recorde
     document["clusters"][0]["cluster"]["insecure-skip-tls-verify"] = True
     path = write_kubeconfig(tmp_path / "config", document)
 
-    ended = airgap("mounts", "--kubeconfig", path, "-o", "json")
+    ended = kubectl_airgap("mounts", "--kubeconfig", path, "-o", "json")
 
     assert ended.stderr == "warning: the server's certificate is not checked: anyone on the way can read and alter\n"
     assert json.loads(ended.stdout)["items"] == []

@@ -274,6 +274,7 @@ def test_f35_a_disk_that_is_too_small_is_refused_before_the_first_byte(stored: S
     assert [path.name for path in small_disk.iterdir() if path.name != "x.tar.partial"] == ["x.tar"]
 
 
+@pytest.mark.undisturbed
 @pytest.mark.parametrize(
     ("syscall", "error"),
     [
@@ -311,10 +312,11 @@ def test_f40_an_interrupted_pack_stays_and_the_same_command_completes_it(stored:
     bundle = tmp_path / "x.tar"
     partial = tmp_path / "x.tar.partial"
     slow = Fault("GET", stored.layer.hex, alter=stalled)
+    config = next(data for data in stored.origin.blobs.values() if b'"rootfs"' in data)
     with fault_proxy(stored.registry.host, slow) as proxy:
         command = [SCRIPTS / "kubectl-airgap", "pack", "--image", stored.reference(proxy.host), "-o", bundle]
         process = subprocess.Popen([str(word) for word in command], stderr=subprocess.PIPE, text=True)
-        wait_until(lambda: partial.exists() and slow.times == 0)
+        wait_until(lambda: slow.times == 0 and partial.exists() and config in partial.read_bytes())
         process.send_signal(signal.SIGINT)
         _, words = process.communicate(timeout=10)
         assert process.returncode == 130, words

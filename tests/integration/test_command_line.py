@@ -13,7 +13,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
-from tests.support.tools import run_tool
+from tests.support import cli
 
 PLUGIN = """
 import sys
@@ -87,7 +87,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def run(folder: Path) -> Run:
     def call(*arguments: str, **environment: str) -> CompletedProcess[str]:
-        return run_tool([sys.executable, folder / "kubectl-airgap", *arguments], env=environment, seconds=20)
+        return cli.run(sys.executable, folder / "kubectl-airgap", *arguments, env=environment, seconds=20)
 
     return call
 
@@ -214,7 +214,7 @@ def test_a_signal_ends_it_with_the_code_of_that_signal(folder: Path, number: sig
 def test_a_reader_that_has_enough_ends_it_quietly(folder: Path) -> None:
     command = f'"{sys.executable}" "{folder}/kubectl-airgap" greet --times 99999 | head -n 1; echo "${{PIPESTATUS[0]}}"'
 
-    done = run_tool(["bash", "-c", command])
+    done = cli.run("bash", "-c", command)
 
     assert (done.stdout, done.stderr) == ("hello  \n141\n", "")
 

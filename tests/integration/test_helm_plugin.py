@@ -8,7 +8,8 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
-from tests.support.tools import ROOT, run_tool
+from tests.support.cli import run
+from tests.support.tools import ROOT
 
 from airgap import __version__
 
@@ -31,7 +32,7 @@ class Helm:
 
     def __call__(self, *arguments: str | Path) -> CompletedProcess[str]:
         environment = {f"HELM_{name}_HOME": str(self.home / name.lower()) for name in ("CACHE", "CONFIG", "DATA")}
-        return run_tool([self.program, *arguments], env={"PATH": self.path, **environment})
+        return run(self.program, *arguments, env={"PATH": self.path, **environment})
 
     def install(self, folder: str) -> None:
         done = self("plugin", "install", PLUGINS / folder)
@@ -118,7 +119,7 @@ def test_helm_4_renders_through_the_post_renderer(helm_4: Helm, tmp_path: Path) 
 def test_without_the_program_the_plugin_says_what_to_install(helm_4: Helm, tmp_path: Path, program: str) -> None:
     script = PLUGINS / program / "relocate.sh"
 
-    done = run_tool([script, "--version"], env={"PATH": os.defpath, "HELM_PLUGIN_DIR": str(tmp_path)})
+    done = run(script, "--version", env={"PATH": os.defpath, "HELM_PLUGIN_DIR": str(tmp_path)})
 
     assert done.returncode == 127
     assert done.stderr.startswith("error: the program helm-relocate is neither in the plugin nor on PATH\n\nhint: ")

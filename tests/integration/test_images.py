@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.support.cli import SCRIPTS, Ended, kubectl_airgap
 
 DEPLOYMENT = """\
 apiVersion: apps/v1
@@ -36,10 +37,8 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def images(*arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["kubectl-airgap", "images", *arguments], input=stdin, capture_output=True, text=True, timeout=30
-    )
+def images(*arguments: str, stdin: str = "") -> Ended:
+    return kubectl_airgap("images", *arguments, stdin=stdin)
 
 
 def test_names_come_sorted_in_full_one_a_line(directory: Path) -> None:
@@ -134,7 +133,9 @@ def test_b73_strange_file_names_are_read_and_shown_without_harm(tmp_path: Path) 
         path = os.fsencode(tmp_path) + b"/" + name
         with Path(os.fsdecode(path)).open("w") as file:
             file.write(DEPLOYMENT)
-        ended = subprocess.run(["kubectl-airgap", "images", "-f", path, "-o", "wide"], capture_output=True, timeout=30)
+        ended = subprocess.run(
+            [SCRIPTS / "kubectl-airgap", "images", "-f", path, "-o", "wide"], capture_output=True, timeout=30
+        )
         assert ended.returncode == 0
         assert len(ended.stdout.splitlines()) == 3
         assert b"\x1b" not in ended.stdout

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 from tests.support.apiserver import BOB, Cluster, RecordedServer, free_port, kubeconfig_of, write_kubeconfig
-from tests.support.commands import Ended, airgap, run
+from tests.support.cli import Ended, kubectl_airgap, run
 from tests.support.pods import claim, persistent_volume, pod
 
 
 def mounts(cluster: Cluster, *arguments: str | Path) -> Ended:
-    return airgap("mounts", "--kubeconfig", cluster.kubeconfig, *arguments)
+    return kubectl_airgap("mounts", "--kubeconfig", cluster.kubeconfig, *arguments)
 
 
 def web(name: str = "web-0", **more: Any) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def test_a_pod_is_told_with_the_paths_of_its_node(cluster: Cluster) -> None:
 
     ended = mounts(cluster, "web-0")
 
-    assert ended.code == 0
+    assert ended.returncode == 0
     assert ended.stdout.splitlines()[0].split() == [
         "POD",
         "CONTAINER",
@@ -123,16 +123,16 @@ def test_a_container_that_a_pod_does_not_have_is_named_with_those_it_has(cluster
 
     ended = mounts(cluster, "web-0", "-c", "nope")
 
-    assert ended.code == 2
+    assert ended.returncode == 2
     assert ended.stderr == "error: container nope is not valid for pod web-0 out of: web\n"
 
 
 @pytest.mark.parametrize("arguments", [[], ["-A", "-l", "app=no"], ["-o", "wide"]], ids=["ns", "all", "wide"])
 def test_nothing_found_is_said_as_kubectl_says_it(cluster: Cluster, kubectl: str, arguments: list[str]) -> None:
-    theirs = run([kubectl, "get", "pods", "--kubeconfig", cluster.kubeconfig, *arguments])
+    theirs = run(kubectl, "get", "pods", "--kubeconfig", cluster.kubeconfig, *arguments)
     ours = mounts(cluster, *arguments)
 
-    assert (ours.code, ours.stdout, ours.stderr) == (theirs.code, theirs.stdout, theirs.stderr)
+    assert (ours.returncode, ours.stdout, ours.stderr) == (theirs.returncode, theirs.stdout, theirs.stderr)
 
 
 @pytest.mark.parametrize("output", ["json", "yaml"])
@@ -141,7 +141,7 @@ def test_nothing_found_is_a_document_without_items(cluster: Cluster, output: str
 
     ended = mounts(cluster, "-o", output)
 
-    assert (ended.code, ended.stderr) == (0, "")
+    assert (ended.returncode, ended.stderr) == (0, "")
     assert yaml.safe_load(ended.stdout) == {
         "apiVersion": "airgap.dev/v1", "kind": "MountList", "items": [], "problems": [],
     }  # fmt: skip
@@ -149,18 +149,18 @@ def test_nothing_found_is_a_document_without_items(cluster: Cluster, output: str
 
 def test_a_missing_pod_is_told_as_kubectl_tells_it_and_the_others_are_shown(cluster: Cluster, kubectl: str) -> None:
     cluster.add(web())
-    theirs = run([kubectl, "get", "pods", "web-0", "nope", "--kubeconfig", cluster.kubeconfig])
+    theirs = run(kubectl, "get", "pods", "web-0", "nope", "--kubeconfig", cluster.kubeconfig)
     ours = mounts(cluster, "web-0", "nope")
 
     assert ours.stderr == theirs.stderr == 'Error from server (NotFound): pods "nope" not found\n'
     assert "web-0" in ours.stdout
-    assert ours.code == 4
+    assert ours.returncode == 4
 
 
 def test_a_missing_namespace_is_told_rather_than_the_missing_pod(cluster: Cluster, kubectl: str) -> None:
     arguments: list[str | Path] = ["nope", "-n", "no-such-place", "--kubeconfig", cluster.kubeconfig]
 
-    theirs, ours = run([kubectl, "get", "pods", *arguments]), airgap("mounts", *arguments)
+    theirs, ours = run(kubectl, "get", "pods", *arguments), kubectl_airgap("mounts", *arguments)
 
     assert ours.stderr == theirs.stderr == 'Error from server (NotFound): namespaces "no-such-place" not found\n'
 
@@ -168,31 +168,31 @@ def test_a_missing_namespace_is_told_rather_than_the_missing_pod(cluster: Cluste
 @pytest.mark.parametrize("token", [BOB, "who-is-this"], ids=["forbidden", "unauthorized"])
 def test_a_refusal_is_told_as_kubectl_tells_it(cluster: Cluster, kubectl: str, token: str) -> None:
     path = cluster.as_user(token)
-    theirs = run([kubectl, "get", "--raw", f"/api/v1/namespaces/{cluster.namespace}/pods", "--kubeconfig", path])
-    theirs_listed = run([kubectl, "get", "pods", "--kubeconfig", path])
-    ours = airgap("mounts", "--kubeconfig", path)
+    theirs = run(kubectl, "get", "--raw", f"/api/v1/namespaces/{cluster.namespace}/pods", "--kubeconfig", path)
+    theirs_listed = run(kubectl, "get", "pods", "--kubeconfig", path)
+    ours = kubectl_airgap("mounts", "--kubeconfig", path)
 
     said = ours.stderr.split("\n\nhint: ")[0]
     assert said in (theirs.stderr.splitlines()[-1], theirs_listed.stderr.splitlines()[-1])
-    assert (ours.code, ours.stdout) == (4, "")
+    assert (ours.returncode, ours.stdout) == (4, "")
 
 
 def test_a_refused_connection_is_told_as_kubectl_tells_it(kubectl: str, tmp_path: Path) -> None:
     url = f"https://127.0.0.1:{free_port()}"
     path = write_kubeconfig(tmp_path / "config", kubeconfig_of(url, "default"))
-    theirs = run([kubectl, "get", "pods", "--kubeconfig", path])
-    ours = airgap("mounts", "--kubeconfig", path)
+    theirs = run(kubectl, "get", "pods", "--kubeconfig", path)
+    ours = kubectl_airgap("mounts", "--kubeconfig", path)
 
     assert ours.stderr.splitlines()[0] == theirs.stderr.splitlines()[-1]
-    assert ours.code == 4
+    assert ours.returncode == 4
 
 
 def test_the_environment_names_the_cluster_as_it_does_for_kubectl(recorded_cluster: Cluster) -> None:
     recorded_cluster.add(web())
 
-    ended = airgap("mounts", "-o", "name", KUBECONFIG=f"/nowhere:{recorded_cluster.kubeconfig}")
+    ended = kubectl_airgap("mounts", "-o", "name", env={"KUBECONFIG": f"/nowhere:{recorded_cluster.kubeconfig}"})
 
-    assert (ended.code, ended.stdout) == (0, "pod/web-0\n")
+    assert (ended.returncode, ended.stdout) == (0, "pod/web-0\n")
 
 
 def test_a_list_in_pages_has_every_pod_once(recorded_cluster: Cluster, recorded: RecordedServer) -> None:
@@ -249,6 +249,6 @@ def test_help_does_not_import_the_cluster_client() -> None:
         "except SystemExit: pass\n"
         "print([name for name in ('kubernetes', 'urllib3', 'yaml', 'requests') if name in sys.modules])"
     )
-    ended = run([sys.executable, "-c", code])
+    ended = run(sys.executable, "-c", code)
 
     assert ended.stdout.splitlines()[-1] == "[]"

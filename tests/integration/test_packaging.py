@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.support import krew
-from tests.support.tools import ROOT, require, run_tool
+from tests.support.cli import run
+from tests.support.tools import ROOT, require
 
 from airgap import __version__
 
@@ -52,7 +53,7 @@ def test_all_versions_agree(scripts: Path) -> None:
         importlib.metadata.version("airgap-suite"),
         *(yaml.safe_load(path.read_text())["version"] for path in sorted(ROOT.glob("plugins/*/plugin.yaml"))),
         yaml.safe_load((ROOT / "krew-manifests/airgap.yaml").read_text())["spec"]["version"].removeprefix("v"),
-        *(run_tool([scripts / name, "--version"]).stdout.split()[1] for name in ("kubectl-airgap", "helm-relocate")),
+        *(run(scripts / name, "--version").stdout.split()[1] for name in ("kubectl-airgap", "helm-relocate")),
     ]
 
     assert written == [__version__] * 7
@@ -112,24 +113,24 @@ def test_the_same_program_packs_to_the_same_bytes(release: Path, tmp_path: Path)
 
 
 def test_kubectl_runs_what_krew_installed(kubectl: str, krew_link: Path) -> None:
-    done = run_tool([kubectl, "airgap", "--version"], env={"PATH": f"{krew_link.parent}{os.pathsep}{os.defpath}"})
+    done = run(kubectl, "airgap", "--version", env={"PATH": f"{krew_link.parent}{os.pathsep}{os.defpath}"})
 
     assert (done.returncode, done.stdout) == (0, f"kubectl-airgap {__version__}\n"), done.stderr
 
 
 def test_every_verb_is_in_the_frozen_program(krew_link: Path, scripts: Path) -> None:
-    frozen = run_tool([krew_link, "--help"])
+    frozen = run(krew_link, "--help")
 
-    assert frozen.stdout == run_tool([scripts / "kubectl-airgap", "--help"]).stdout
+    assert frozen.stdout == run(scripts / "kubectl-airgap", "--help").stdout
 
 
 def test_kubectl_completes_by_the_link_that_the_caveat_names(kubectl: str, krew_link: Path) -> None:
     caveat = yaml.safe_load((ROOT / "krew-manifests/airgap.yaml").read_text())["spec"]["caveats"]
     command = next(line.strip() for line in caveat.splitlines() if line.strip().startswith("ln -s"))
     root = {"KREW_ROOT": str(krew_link.parent.parent), "PATH": f"{krew_link.parent}{os.pathsep}{os.defpath}"}
-    made = run_tool(["sh", "-c", command], env=root)
+    made = run("sh", "-c", command, env=root)
 
-    done = run_tool([kubectl, "__complete", "airgap", "pac"], env=root)
+    done = run(kubectl, "__complete", "airgap", "pac", env=root)
 
     assert made.returncode == 0, made.stderr
     assert done.stdout.startswith("pack\t"), done.stdout + done.stderr
@@ -139,7 +140,7 @@ def test_the_frozen_program_reads_manifests(krew_link: Path, tmp_path: Path) -> 
     pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, image: 'quay.io/a/b:1'}]}\n"
     (tmp_path / "pod.yaml").write_text(pod)
 
-    done = run_tool([krew_link, "images", "-f", tmp_path / "pod.yaml", "-o", "name"])
+    done = run(krew_link, "images", "-f", tmp_path / "pod.yaml", "-o", "name")
 
     assert (done.returncode, done.stdout) == (0, "quay.io/a/b:1\n"), done.stderr
 
@@ -160,8 +161,8 @@ def test_helm_4_installs_its_archive_and_runs_the_program_inside(release: Path, 
     environment = {**homes, "PATH": os.defpath}
     (archive,) = release.glob("relocate-0*.tgz")
 
-    installed = run_tool([helm, "plugin", "install", "--verify=false", archive], env=environment)
-    done = run_tool([helm, "relocate", "--version"], env=environment)
+    installed = run(helm, "plugin", "install", "--verify=false", archive, env=environment)
+    done = run(helm, "relocate", "--version", env=environment)
 
     assert installed.returncode == 0, installed.stderr
     assert (done.returncode, done.stdout) == (0, f"helm-relocate {__version__}\n"), done.stderr
@@ -180,8 +181,12 @@ def test_the_frozen_program_gives_its_children_their_own_libraries(release: Path
     (tmp_path / "app").mkdir()
     (tmp_path / "app" / "Chart.yaml").write_text("apiVersion: v2\nname: app\nversion: 0.1.0\n")
 
-    run_tool(
-        [tmp_path / "relocate/bin/helm-relocate", tmp_path / "app", "--to", "registry.internal", "--check"],
+    run(
+        tmp_path / "relocate/bin/helm-relocate",
+        tmp_path / "app",
+        "--to",
+        "registry.internal",
+        "--check",
         env={"PATH": f"{fake.parent}{os.pathsep}{os.defpath}", "HELM_BIN": str(fake)},
     )
 

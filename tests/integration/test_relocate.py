@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tests.support.cli import SCRIPTS
 
 BEFORE = "# é\r\nkind: Pod\r\nspec:\r\n  containers:\r\n  - image: 'quay.io/a/b:1' # why\r\n".encode()
 AFTER = BEFORE.replace(b"quay.io/a/b", b"r.local/p/a/b")
@@ -13,7 +14,7 @@ AFTER = BEFORE.replace(b"quay.io/a/b", b"r.local/p/a/b")
 
 def relocate(*arguments: str | Path, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        ["kubectl-airgap", "relocate", *map(str, arguments)], input=stdin, capture_output=True, timeout=30
+        [SCRIPTS / "kubectl-airgap", "relocate", *map(str, arguments)], input=stdin, capture_output=True, timeout=30
     )
 
 

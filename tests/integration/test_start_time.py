@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.support.tools import run_tool
+from tests.support.cli import run
 
 HEAVY = {"aiohttp", "boto3", "botocore", "kubernetes", "oras", "requests", "rich", "yaml"}
 # Runs a console script in this process, then tells which modules are there, past whatever `--help` printed.
@@ -24,7 +24,7 @@ finally:
 @pytest.mark.parametrize("flag", ["--version", "--help"])
 @pytest.mark.parametrize("program", ["kubectl-airgap", "helm-relocate"])
 def test_no_sdk_is_imported_to_say_what_the_program_is(scripts: Path, program: str, flag: str) -> None:
-    done = run_tool([scripts / "python", "-c", PROBE, scripts / program, flag])
+    done = run(scripts / "python", "-c", PROBE, scripts / program, flag)
 
     assert done.returncode == 0, done.stderr
     assert set(json.loads(done.stdout.splitlines()[-1])) & HEAVY == set()
@@ -32,6 +32,6 @@ def test_no_sdk_is_imported_to_say_what_the_program_is(scripts: Path, program: s
 
 @pytest.mark.parametrize("program", ["kubectl-airgap", "helm-relocate"])
 def test_the_version_is_said_before_the_parser_is_imported(scripts: Path, program: str) -> None:
-    done = run_tool([scripts / "python", "-c", PROBE, scripts / program, "--version"])
+    done = run(scripts / "python", "-c", PROBE, scripts / program, "--version")
 
     assert "typer" not in json.loads(done.stdout.splitlines()[-1])

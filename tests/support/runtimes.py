@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,10 +63,11 @@ def docker(tmp_path_factory: pytest.TempPathFactory, containerd: Path) -> Iterat
 
 
 @pytest.fixture(scope="session")
-def podman(tmp_path_factory: pytest.TempPathFactory) -> Runtime:
-    directory = tmp_path_factory.mktemp("podman")
-    roots = ("--root", f"{directory}/root", "--runroot", f"{directory}/run", "--tmpdir", f"{directory}/tmp")
-    return Runtime(require("podman"), *roots, "--storage-driver", "vfs")
+def podman() -> Iterator[Runtime]:
+    """Podman wants a short path for what it runs: fifty characters at most."""
+    with tempfile.TemporaryDirectory(prefix="podman-", dir="/tmp") as directory:
+        roots = ("--root", f"{directory}/root", "--runroot", f"{directory}/run", "--tmpdir", f"{directory}/tmp")
+        yield Runtime(require("podman"), *roots, "--storage-driver", "vfs")
 
 
 def _answers(*command: str) -> bool:

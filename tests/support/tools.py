@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -25,21 +22,6 @@ def require(name: str) -> str:
         line = apt_line([PROGRAMS[name]]) if name in PROGRAMS else "make setup"
         pytest.fail(f"{name} is not installed; type: {line}", pytrace=False)
     return path
-
-
-def run_tool(
-    arguments: Sequence[str | Path], *, env: Mapping[str, str] | None = None, stdin: str = "", seconds: float = 60.0
-) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end, with `env` on top of ours; output is text."""
-    return subprocess.run(
-        [str(word) for word in arguments],
-        input=stdin,
-        env={**os.environ, **(env or {})},
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="session")

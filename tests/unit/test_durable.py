@@ -47,6 +47,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_litter(tmp_path: Path, mo
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
 
 
+@pytest.mark.undisturbed
 def test_data_is_flushed_before_the_rename_and_the_directory_after_it(tmp_path: Path) -> None:
     program = (
         f"from airgap import durable; from pathlib import Path; durable.write_file(Path({str(tmp_path / 'x')!r}), b'1')"

@@ -17,6 +17,7 @@ from airgap.transfer.graph import Graph, Image
 
 INVENTORY_FILE: Final = "airgap-inventory.json"
 DOCKER_FILE: Final = "manifest.json"
+INVENTORY_DIGEST: Final = "dev.airgap.inventory.digest"
 _PREFERRED: Final = ("linux", "amd64")
 
 
@@ -48,14 +49,25 @@ def compose(graph: Graph, reasons: Mapping[Reference, Iterable[Why]], name: str,
         tuple(_item(graph, image, reasons.get(image.reference, ())) for image in graph.images),
         tuple(Blob(blob.digest, blob.size, offsets[blob.digest]) for blob in blobs),
     )
+    written = inventories.dumps(inventory)
+    others = documents_for_others(graph, written)
+    members = [(LAYOUT_FILE, LAYOUT), (INVENTORY_FILE, written), *others.items()]
+    return Composition(inventory, ArchiveLayout.of(members, blobs), DOCKER_FILE in others)
+
+
+def documents_for_others(graph: Graph, inventory: bytes) -> dict[str, bytes]:
+    """What other tools read in place of the inventory; it follows from the images, and names the inventory's digest."""
+    names = ((image.reference, image.root) for image in graph.images)
     docker = _docker_document(graph)
-    members = [
-        (LAYOUT_FILE, LAYOUT),
-        (INVENTORY_FILE, inventories.dumps(inventory)),
-        (INDEX_FILE, index_document((image.reference, image.root) for image in graph.images)),
-        *([(DOCKER_FILE, docker)] if docker else []),
-    ]
-    return Composition(inventory, ArchiveLayout.of(members, blobs), bool(docker))
+    return {
+        INDEX_FILE: index_document(names, {INVENTORY_DIGEST: digest_of(inventory)}),
+        **({DOCKER_FILE: docker} if docker else {}),
+    }
+
+
+def digest_of(inventory: bytes) -> str:
+    """The digest that `index.json` knows the inventory by."""
+    return Descriptor.of(inventory, inventories.MEDIA_TYPE).digest
 
 
 def _ordered(graph: Graph) -> list[Descriptor]:

@@ -9,14 +9,14 @@ from types import TracebackType
 
 from airgap import limits
 from airgap.bundles import inventory as inventories
-from airgap.bundles.composition import DOCKER_FILE, INVENTORY_FILE
+from airgap.bundles.composition import DOCKER_FILE, INVENTORY_DIGEST, INVENTORY_FILE, digest_of
 from airgap.bundles.inventory import Inventory
 from airgap.descriptors import Descriptor
 from airgap.errors import DamagedBundle, InvalidInput, InvalidManifest
 from airgap.references import Reference
 from airgap.stores import tar
 from airgap.stores.archive import ArchiveReader, blob_offsets
-from airgap.stores.layout import INDEX_FILE, LAYOUT_FILE, Named, check_layout, parse_index
+from airgap.stores.layout import INDEX_FILE, LAYOUT_FILE, Named, check_layout, index_annotations, parse_index
 
 _SIGNATURE_FILE = "airgap-inventory.sig"
 _LEADING = (LAYOUT_FILE, INVENTORY_FILE, _SIGNATURE_FILE, INDEX_FILE, DOCKER_FILE)
@@ -70,10 +70,13 @@ def _read(path: Path, store: ArchiveReader) -> Bundle:
     if not store.size:
         raise DamagedBundle(f"`{path}` is empty", hint="carry it over again")
     leading, base = _leading(path, store)
-    inventory = inventories.loads(_bytes(store, leading[INVENTORY_FILE], limits.INVENTORY), str(path))
+    written = _bytes(store, leading[INVENTORY_FILE], limits.INVENTORY)
+    inventory = inventories.loads(written, str(path))
     try:
         check_layout(_bytes(store, leading[LAYOUT_FILE], limits.MANIFEST), f"`{path}`")
-        names = parse_index(_bytes(store, leading[INDEX_FILE], limits.INVENTORY), f"`{path}`")
+        index = _bytes(store, leading[INDEX_FILE], limits.INVENTORY)
+        names = parse_index(index, f"`{path}`")
+        _check_inventory(written, index_annotations(index, f"`{path}`"), path)
     except InvalidManifest as error:
         raise DamagedBundle(error.message, hint="carry the bundle over again") from error
     _check_names(inventory, names, path)
@@ -115,6 +118,12 @@ def _bytes(store: ArchiveReader, member: tar.Member, most: int) -> bytes:
     if len(data) < member.size:
         raise DamagedBundle(f"`{store.path}` is cut off in `{member.name}`", hint="carry the bundle over again")
     return data
+
+
+def _check_inventory(written: bytes, annotations: Mapping[str, object], path: Path) -> None:
+    """The inventory is what offsets and reasons are believed by, so its own bytes must be right."""
+    if annotations.get(INVENTORY_DIGEST) != digest_of(written):
+        raise DamagedBundle(f"`{path}`: the inventory is not the one that `{INDEX_FILE}` names", hint=_CARRY)
 
 
 def _check_names(inventory: Inventory, names: tuple[Named, ...], path: Path) -> None:

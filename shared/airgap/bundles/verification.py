@@ -6,12 +6,12 @@ import threading
 from dataclasses import dataclass
 
 from airgap import limits
-from airgap.bundles.composition import DOCKER_FILE, compose
+from airgap.bundles.composition import DOCKER_FILE, INVENTORY_FILE, documents_for_others
 from airgap.bundles.reader import Bundle
 from airgap.descriptors import Descriptor
 from airgap.errors import AirgapError, ContentError, DamagedBundle, IncompleteError, StoreError
 from airgap.stores import tar
-from airgap.stores.layout import INDEX_FILE
+from airgap.stores.layout import INDEX_FILE, LAYOUT, LAYOUT_FILE
 from airgap.transfer import events, pool
 from airgap.transfer.graph import Graph, among, walk
 
@@ -103,8 +103,9 @@ def _check_images(bundle: Bundle) -> None:
 
 def _check_for_others(bundle: Bundle, graph: Graph) -> None:
     """What other tools read in place of the inventory follows from the images, so it can be made again and compared."""
-    made = dict(compose(graph, {}, bundle.inventory.name, bundle.inventory.version).layout.members)
-    for name in (INDEX_FILE, DOCKER_FILE):
+    written = bundle.leading[INVENTORY_FILE]
+    made = documents_for_others(graph, bundle.store.read_at(written.size, written.offset)) | {LAYOUT_FILE: LAYOUT}
+    for name in (LAYOUT_FILE, INDEX_FILE, DOCKER_FILE):
         member = bundle.leading.get(name)
         found = bundle.store.read_at(member.size, member.offset) if member else b""
         if found != made.get(name, b""):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from airgap import strictjson
 from airgap.descriptors import CONTAINERD_NAME, OCI_INDEX, REF_NAME, Descriptor, parse_descriptor
@@ -30,13 +30,21 @@ def check_layout(data: bytes, place: str) -> None:
         raise InvalidManifest(f"{place} is an OCI layout of version {version!r}; version 1 is known")
 
 
-def index_document(named: Iterable[Named]) -> bytes:
+def index_document(named: Iterable[Named], annotations: Mapping[str, str] | None = None) -> bytes:
     """`index.json` with one entry per name, under both keys that tools read it by."""
     entries = [
         descriptor.to_json({CONTAINERD_NAME: str(reference), REF_NAME: str(reference)})
         for reference, descriptor in sorted(named, key=lambda pair: str(pair[0]))
     ]
-    return strictjson.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries})
+    document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
+    return strictjson.dumps(document | ({"annotations": dict(annotations)} if annotations else {}))
+
+
+def index_annotations(data: bytes, place: str) -> dict[str, Any]:
+    """What an `index.json` says about itself."""
+    value = strictjson.loads(data, f"`{INDEX_FILE}` of {place}")
+    annotations = value.get("annotations") if isinstance(value, dict) else None
+    return annotations if isinstance(annotations, dict) else {}
 
 
 def parse_index(data: bytes, place: str) -> tuple[Named, ...]:
