@@ -18,6 +18,8 @@ from airgap.stores import tar
 from airgap.stores.archive import ArchiveReader, blob_offsets
 from airgap.stores.layout import INDEX_FILE, LAYOUT_FILE, Named, check_layout, index_annotations, parse_index
 
+_CARRY = "carry the bundle over again"
+_MADE_WITH = "a bundle is made with: kubectl airgap pack"
 _SIGNATURE_FILE = "airgap-inventory.sig"
 _LEADING = (LAYOUT_FILE, INVENTORY_FILE, _SIGNATURE_FILE, INDEX_FILE, DOCKER_FILE)
 
@@ -68,7 +70,7 @@ def open_bundle(path: Path) -> Bundle:
 
 def _read(path: Path, store: ArchiveReader) -> Bundle:
     if not store.size:
-        raise DamagedBundle(f"`{path}` is empty", hint="carry it over again")
+        raise DamagedBundle(f"`{path}` is empty", hint=_CARRY)
     leading, base = _leading(path, store)
     written = _bytes(store, leading[INVENTORY_FILE], limits.INVENTORY)
     inventory = inventories.loads(written, str(path))
@@ -78,7 +80,7 @@ def _read(path: Path, store: ArchiveReader) -> Bundle:
         names = parse_index(index, f"`{path}`")
         _check_inventory(written, index_annotations(index, f"`{path}`"), path)
     except InvalidManifest as error:
-        raise DamagedBundle(error.message, hint="carry the bundle over again") from error
+        raise DamagedBundle(error.message, hint=_CARRY) from error
     _check_names(inventory, names, path)
     _check_offsets(inventory, base, store)
     offsets = {blob.digest: base + blob.offset for blob in inventory.blobs}
@@ -95,9 +97,7 @@ def _leading(path: Path, store: ArchiveReader) -> tuple[dict[str, tar.Member], i
             member = store.member(offset)
         except DamagedBundle as error:
             if not members:
-                raise DamagedBundle(
-                    f"`{path}` is not a bundle", hint="a bundle is made with: kubectl airgap pack"
-                ) from error
+                raise DamagedBundle(f"`{path}` is not a bundle", hint=_MADE_WITH) from error
             raise
         if member is not None and member.name == expected:
             members[expected] = member
@@ -106,7 +106,7 @@ def _leading(path: Path, store: ArchiveReader) -> tuple[dict[str, tar.Member], i
     if missing:
         raise DamagedBundle(
             f"`{path}` is not a bundle: `{missing[0]}` is not where it must be",
-            hint="a bundle is made with: kubectl airgap pack",
+            hint=_MADE_WITH,
         )
     return members, offset
 
@@ -116,7 +116,7 @@ def _bytes(store: ArchiveReader, member: tar.Member, most: int) -> bytes:
         raise DamagedBundle(f"`{store.path}`: `{member.name}` has {member.size} bytes, more than {most}")
     data = store.read_at(member.size, member.offset)
     if len(data) < member.size:
-        raise DamagedBundle(f"`{store.path}` is cut off in `{member.name}`", hint="carry the bundle over again")
+        raise DamagedBundle(f"`{store.path}` is cut off in `{member.name}`", hint=_CARRY)
     return data
 
 
@@ -150,4 +150,4 @@ def _check_offsets(inventory: Inventory, base: int, store: ArchiveReader) -> Non
             f"`{store.path}` is cut off: {store.size} of {whole} bytes", hint="carry the rest of it over"
         )
     if store.size > whole:
-        raise DamagedBundle(f"`{store.path}` has {store.size - whole} bytes too many", hint="carry it over again")
+        raise DamagedBundle(f"`{store.path}` has {store.size - whole} bytes too many", hint=_CARRY)

@@ -11,7 +11,7 @@ from tests.support.images import add_image, add_index
 from airgap import strictjson
 from airgap.bundles import inventory as inventories
 from airgap.bundles import lock as locks
-from airgap.bundles.composition import Composition, compose
+from airgap.bundles.composition import Composition, compose, digest_of
 from airgap.bundles.inventory import Blob, Inventory, Item, Why
 from airgap.bundles.lock import Lock, LockEntry
 from airgap.bundles.reader import open_bundle
@@ -179,17 +179,23 @@ def test_an_inventory_that_cannot_be_is_refused(change: dict[str, object], words
         inventories.loads(strictjson.dumps({**base, **change}), "a test")
 
 
+def write_with(path: Path, composition: Composition, inventory: Inventory) -> None:
+    """A bundle with another inventory, which `index.json` vouches for."""
+    members = dict(composition.layout.members)
+    old, new = members["airgap-inventory.json"], inventories.dumps(inventory)
+    members["airgap-inventory.json"] = new
+    members["index.json"] = members["index.json"].replace(digest_of(old).encode(), digest_of(new).encode())
+    with ArchiveWriter(path, type(composition.layout).of(members.items(), composition.layout.blobs)) as writer:
+        writer.finish()
+
+
 def test_offsets_that_do_not_follow_from_the_sizes_are_refused(tmp_path: Path) -> None:
     store, references = filled()
     composition = composed(store, references)
     blobs = list(composition.inventory.blobs)
     blobs[1] = replace(blobs[1], offset=blobs[1].offset + 512)
-    members = dict(composition.layout.members)
-    members["airgap-inventory.json"] = inventories.dumps(replace(composition.inventory, blobs=tuple(blobs)))
     path = tmp_path / "x.tar"
-    layout = type(composition.layout).of(members.items(), composition.layout.blobs)
-    with ArchiveWriter(path, layout) as writer:
-        writer.finish()
+    write_with(path, composition, replace(composition.inventory, blobs=tuple(blobs)))
     with pytest.raises(DamagedBundle, match="cannot be"), open_bundle(path):
         pytest.fail("it opened")
 
@@ -199,11 +205,8 @@ def test_an_index_that_names_another_image_than_the_inventory_is_refused(tmp_pat
     composition = composed(store, references)
     other = Item("image", Reference.parse("evil.io/x:1"), DIGEST, "application/vnd.oci.image.manifest.v1+json")
     changed = replace(composition.inventory, items=(*composition.inventory.items, other))
-    members = dict(composition.layout.members)
-    members["airgap-inventory.json"] = inventories.dumps(changed)
     path = tmp_path / "x.tar"
-    with ArchiveWriter(path, type(composition.layout).of(members.items(), composition.layout.blobs)) as writer:
-        writer.finish()
+    write_with(path, composition, changed)
     with pytest.raises(DamagedBundle, match=r"evil\.io"), open_bundle(path):
         pytest.fail("it opened")
 
