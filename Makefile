@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/sh
+# Commands that are compiled anew at every start are not what users have.
+unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?= python3
 # `make CORPUS=../charts corpus`: a folder of charts and manifests that are not ours.

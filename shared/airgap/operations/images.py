@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from airgap.discovery import charts, manifests
 from airgap.discovery.findings import Certainty, Discovery, Finding, Place, joined
 from airgap.errors import InvalidInput, InvalidReference
 from airgap.operations import manifest_files
@@ -24,15 +23,29 @@ def find_images(sources: Sources) -> Discovery:
         raise InvalidInput(
             "nothing to look at", hint="point at manifests with -f, at a chart with --chart, or name an --image"
         )
-    files = manifest_files.read_all(sources.manifests, recursive=sources.recursive)
     return joined(
         (
-            *(manifests.find(file.data, file.name) for file in files),
-            *(charts.find(chart, sources.rendering) for chart in sources.charts),
+            *_in_manifests(sources),
+            *_in_charts(sources),
             Discovery(tuple(_named(text, Place("--image", "")) for text in sources.images)),
             *(Discovery(tuple(_listed(name))) for name in sources.image_files),
         )
     )
+
+
+def _in_manifests(sources: Sources) -> Iterator[Discovery]:
+    if sources.manifests:
+        from airgap.discovery import manifests  # takes longer to load than many an answer to find
+
+        files = manifest_files.read_all(sources.manifests, recursive=sources.recursive)
+        yield from (manifests.find(file.data, file.name) for file in files)
+
+
+def _in_charts(sources: Sources) -> Iterator[Discovery]:
+    if sources.charts:
+        from airgap.discovery import charts
+
+        yield from (charts.find(chart, sources.rendering) for chart in sources.charts)
 
 
 def _listed(name: str) -> Iterator[Finding]:

@@ -117,6 +117,7 @@ class ArchiveWriter:
                     raise DamagedBundle(f"`{descriptor.digest}` would not end where it must")
                 durable.write_all_at(self._file, chunk, position)
                 position += len(chunk)
+            durable.start_writing(self._file, self._at(descriptor), descriptor.size)
 
     def put_manifest(self, name: str, descriptor: Descriptor, data: bytes) -> None:
         """Write a manifest to its place."""

@@ -331,7 +331,7 @@ def _cause(error: BaseException) -> str:
 def _speaks_tls(host: str) -> bool:
     """Whether a loopback server starts a TLS handshake; whose certificate it has does not matter here."""
     parts = urlsplit(f"//{host}")
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # without the system's certificates, which take time to read
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     try:

@@ -1,11 +1,11 @@
-"""HTTP sessions as content transfer needs them: oras' session with our certificates, buffers, and no surprises."""
+"""HTTP sessions as content transfer needs them: our certificates, large buffers, and no surprises."""
 
 from __future__ import annotations
 
 import functools
-import logging
 import ssl
 from collections.abc import Callable
+from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 
 from airgap import __version__, limits
@@ -17,15 +17,18 @@ if TYPE_CHECKING:
 def open_session(context: Callable[[], ssl.SSLContext], connections: int) -> requests.Session:
     """A session that keeps no cookies (Harbor takes one for a browser) and reads no `.netrc`.
 
+    It is made as oras makes its own; that one is not asked for, since its module reads JSON schemas for a tenth of a
+    second that no transfer of ours needs.
+
     Args:
         context: whose certificates count; nothing else decides. Made when the first TLS connection is, as reading
             the system's certificates takes longer than many a transfer.
         connections: how many the pool keeps open to a host.
     """
-    import oras.provider
+    import requests
 
-    logging.getLogger("oras").setLevel(logging.CRITICAL)
-    session: requests.Session = oras.provider.Registry(tls_verify=True).session
+    session = requests.Session()
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.trust_env = False  # .netrc would send a login to whatever host we are redirected to
     session.headers.update({"User-Agent": f"kubectl-airgap/{__version__}", "Accept-Encoding": "identity"})
     adapter = _adapter_class()(context, connections)
