@@ -83,6 +83,10 @@ class Reference:
         """The same name, by digest alone where it has one."""
         return replace(self, tag=None) if self.digest else self
 
+    def by_tag(self) -> Reference:
+        """The same name, by tag alone where it has one: what says whether the tag leads where it must."""
+        return replace(self, digest=None) if self.tag else self
+
     def _suffix(self) -> str:
         return (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
 

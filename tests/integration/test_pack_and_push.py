@@ -154,6 +154,44 @@ def test_one_platform_of_an_image_leaves_the_index_as_it_was(origin: Origin, tmp
     assert kubectl_airgap("verify", path).returncode == 0
 
 
+def test_a_pinned_image_gets_its_tag_too_although_its_digest_is_there_already(
+    origin: Origin, other_registry: Registry, tmp_path: Path
+) -> None:
+    name = origin.names[1]
+    pinned, path = f"{name}@{origin.digest(name)}", tmp_path / "x.tar"
+    assert kubectl_airgap("pack", "--image", pinned, "-o", path).returncode == 0
+    prefix = other_registry.repository()
+    target = f"{prefix}/{Reference.parse(name).repository}"
+    copied = run(
+        require("skopeo"), "copy", "--src-tls-verify=false", "--dest-tls-verify=false",
+        f"docker://{name}", f"docker://{target}:other",
+    )  # fmt: skip
+    assert copied.returncode == 0, copied.stderr
+    assert kubectl_airgap("push", path, prefix).returncode == 0
+    assert served_digest(f"{target}:1") == origin.digest(name)
+
+
+def test_a_tag_that_has_moved_and_the_image_it_was_pinned_to_both_arrive(
+    registry: Registry, other_registry: Registry, tmp_path: Path
+) -> None:
+    name = f"{registry.repository()}:1"
+    digests = []
+    for _ in range(2):
+        store = MemoryStore()
+        digests.append(add_image(store, name).digest)
+        reference = Reference.parse(name)
+        target = store_for(registry)
+        engine.run(plan.plan(walk(store, [reference]), target, {reference: reference}), store, target)
+    path = tmp_path / "x.tar"
+    assert kubectl_airgap("pack", "--image", name, "--image", f"{name}@{digests[0]}", "-o", path).returncode == 0
+    prefix = other_registry.repository()
+    done = kubectl_airgap("push", path, prefix)
+    assert done.returncode == 0, done.stderr
+    there = f"{prefix}/{Reference.parse(name).repository}"
+    assert served_digest(f"{there}:1") == digests[1]
+    assert served_digest(f"{there}@{digests[0]}") == digests[0]
+
+
 def test_a_registry_that_wants_all_platforms_is_explained_and_can_be_satisfied(
     origin: Origin, other_registry: Registry, tmp_path: Path
 ) -> None:

@@ -94,15 +94,17 @@ def _item(graph: Graph, image: Image, why: Iterable[Why]) -> Item:
 def _docker_document(graph: Graph) -> bytes:
     """The docker-archive list: one entry per image config, with all its names; empty where nothing can run."""
     entries: dict[str, dict[str, Any]] = {}
-    for image in graph.images:
+    owners: dict[str, str] = {}
+    for image in sorted(graph.images, key=lambda image: image.reference.digest is not None):
         manifest = _runnable(graph, image.root)
         if manifest is None or manifest.config is None:
             continue
         layers = [layer.blob_path for layer in manifest.layers]
         entry = {"Config": manifest.config.blob_path, "RepoTags": [], "Layers": layers}
         names = entries.setdefault(manifest.config.digest, entry)["RepoTags"]
-        if image.reference.tag:
-            names.append(f"{image.reference.name}:{image.reference.tag}")
+        tag = str(image.reference.by_tag())
+        if image.reference.tag and owners.setdefault(tag, manifest.config.digest) == manifest.config.digest:
+            names.append(tag)  # of an image that was pinned before its tag moved, docker is not told the tag
     ordered = [entries[digest] for digest in sorted(entries)]
     for entry in ordered:
         entry["RepoTags"] = sorted(set(entry["RepoTags"]))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from airgap.bundles.lock import Lock, LockEntry
@@ -53,7 +54,7 @@ def prepare(bundle: Bundle, relocation: Relocation, run: Run, *, filter_index: b
     if filter_index:
         images = graph.filtered(images)
     target = run.target()
-    names = relocation.mapping(bundle.references)
+    names = _settled(images, relocation.mapping(bundle.references))
     todo = plan.plan(images, target, names, workers=run.workers, stopped=run.stopped)
     return Push(bundle, todo, target)
 
@@ -95,6 +96,21 @@ def default_lock(bundle: Path) -> Path:
     return bundle.with_name(bundle.name.removesuffix(".tar") + ".lock.yaml")
 
 
+def _settled(images: graph.Graph, names: Mapping[Reference, Reference]) -> dict[Reference, Reference]:
+    """Who gets a tag that several claim: `a:1` before `a:1@sha256:…`, which is found by its digest all the same."""
+    owners: dict[tuple[str, str | None], str] = {}
+    for image in sorted(images.images, key=lambda image: (image.reference.digest is not None, str(image.reference))):
+        target = names[image.reference]
+        owners.setdefault((target.name, target.tag), image.root.digest)
+    return {
+        image.reference: target
+        if owners[target.name, target.tag] == image.root.digest
+        else replace(target, tag=None, digest=image.root.digest)
+        for image in images.images
+        for target in (names[image.reference],)
+    }
+
+
 def _about_platforms(error: StoreError, todo: plan.Plan) -> StoreError:
     """A registry that does not know a child of an index says only that a blob is unknown; we know which and why."""
     sparse = any(todo.graph.is_sparse(publish.image) for publish in todo.images)
@@ -107,7 +123,7 @@ def _about_platforms(error: StoreError, todo: plan.Plan) -> StoreError:
 
 
 def _prove(publish: plan.Publish, target: Target) -> bool:
-    name: Reference = publish.target
+    name = publish.target.by_tag()
     found = target.find(name)
     if found is None or found.digest != publish.image.root.digest:
         raise ContentMismatch(str(name), publish.image.root.digest, found.digest if found else "not there")

@@ -97,7 +97,7 @@ def plan(
 
 def _publish(graph: Graph, image: Image, target: Target, name: Reference) -> Publish:
     manifests = tuple(graph.manifests_of(image))
-    found = target.find(name)
+    found = target.find(name.by_tag())
     complete = (
         found is not None
         and found.digest == image.root.digest

@@ -101,6 +101,20 @@ def test_docker_is_told_of_each_image_once_with_all_its_names() -> None:
     assert [entry["RepoTags"] for entry in document] == [["r.io/a:1", "r.io/b:2"]]
 
 
+def test_docker_is_told_of_a_tag_once_although_an_older_image_was_pinned_by_it() -> None:
+    store = MemoryStore()
+    old, new = (add_image(store, "r.io/a:1", seed=seed) for seed in (1, 2))
+    pinned = Reference("r.io", "a", "1", old.digest)
+    store.names[str(pinned)] = old
+    composition = compose(walk(store, [pinned, Reference.parse("r.io/a:1")]), {}, "x", "")
+    document = json.loads(dict(composition.layout.members)["manifest.json"])
+    tags = {entry["Config"]: entry["RepoTags"] for entry in document}
+    config = walk(store, [Reference.parse("r.io/a:1")]).nodes[new.digest].manifest.config
+    assert config is not None
+    assert sorted(tags.values()) == [[], ["r.io/a:1"]]
+    assert tags[config.blob_path] == ["r.io/a:1"]
+
+
 def test_of_several_platforms_docker_is_told_of_linux_amd64() -> None:
     store = MemoryStore()
     name = Reference.parse("r.io/m:1")
