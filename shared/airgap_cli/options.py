@@ -164,6 +164,34 @@ class RegistryFlags:
     ] = None
 
 
+@dataclass(frozen=True)
+class TargetFlags:
+    """Where images are, once they are inside."""
+
+    to: Annotated[
+        str, flag("--to", help="The registry inside, with a path if there is one.", metavar="HOST[:PORT][/PREFIX]")
+    ] = ""
+    lock: Annotated[
+        Path | None, flag("--lock", help="What `push` wrote: where each image really is.", metavar="FILE")
+    ] = None
+    naming: Annotated[
+        str, flag("--naming", help="Names at the target: strip, keep, flat or group=NAME.", metavar="NAMING")
+    ] = "strip"
+
+
+@dataclass(frozen=True)
+class OutcomeFlags:
+    """What a relocation does with its result."""
+
+    diff: Annotated[bool, flag("--diff", help="Print the changes.")] = False
+    check: Annotated[bool, flag("--check", help="Write nothing; exit with 5 if an image would stay outside.")] = False
+    allow_incomplete: Annotated[
+        bool, flag("--allow-incomplete", help="Go on, and exit with 0, although an image stays outside.")
+    ] = False
+    dry_run: DryRun = False
+    quiet: Quiet = False
+
+
 def sources_of(flags: SourceFlags) -> Sources:
     """The core's form of `SourceFlags`."""
     return Sources(

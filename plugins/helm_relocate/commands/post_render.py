@@ -9,22 +9,15 @@ from pathlib import Path
 from typing import Annotated
 
 from airgap.errors import AirgapError
-from airgap_cli.options import flag
+from airgap_cli.options import TargetFlags, flag, grouped
 from airgap_cli.words import escape
 
 LOG = "post-render.log"
 
 
+@grouped
 def post_render(
-    to: Annotated[
-        str, flag("--to", help="The registry inside, with a path if there is one.", metavar="HOST[:PORT][/PREFIX]")
-    ] = "",
-    lock: Annotated[
-        Path | None, flag("--lock", help="What `push` wrote: where each image really is.", metavar="FILE")
-    ] = None,
-    naming: Annotated[
-        str, flag("--naming", help="Names at the target: strip, keep, flat or group=NAME.", metavar="NAMING")
-    ] = "strip",
+    target: TargetFlags,
     allow_incomplete: Annotated[
         bool, flag("--allow-incomplete", help="Go on although an image stays outside.")
     ] = False,
@@ -43,7 +36,7 @@ def post_render(
     from airgap.relocation.manifests import relocate
 
     try:
-        done = relocate(sys.stdin.buffer.read(), "rendered", rule(to, naming, lock))
+        done = relocate(sys.stdin.buffer.read(), "rendered", rule(target.to, target.naming, target.lock))
         if done.outside and not allow_incomplete:
             lines = tuple(f"{problem.place}: {problem.reason}" for problem in done.outside)
             raise IncompleteError("images would still come from outside:", lines)

@@ -5,30 +5,53 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from airgap_cli import render
-from airgap_cli.options import DryRun, Quiet, flag
+from airgap_cli.options import OutcomeFlags, TargetFlags, flag, grouped
 from airgap_cli.words import plural
 
 if TYPE_CHECKING:
+    from airgap.adapters.rendering import Rendering
     from airgap.operations.relocate_chart import ChartRelocation, Request
 
 STDOUT = "-"
 
 
-def relocate(
-    chart: Annotated[str, typer.Argument(help="A directory, a .tgz, oci://… or REPO/NAME.", metavar="CHART")],
-    to: Annotated[
-        str, flag("--to", help="The registry inside, with a path if there is one.", metavar="HOST[:PORT][/PREFIX]")
-    ] = "",
+@dataclass(frozen=True)
+class RenderFlags:
+    """How the chart is rendered, in helm's own words."""
+
+    values: Annotated[
+        list[str] | None,
+        flag("-f", "--values", help="Values to render with, as helm takes them; repeatable.", metavar="FILE"),
+    ] = None
+    set_: Annotated[
+        list[str] | None, flag("--set", help="Value to render with, as helm takes it; repeatable.", metavar="KEY=VALUE")
+    ] = None
+    version: Annotated[str, flag("--version", help="Version of a chart that is fetched.", metavar="VERSION")] = ""
+    namespace: Annotated[str, flag("-n", "--namespace", help="Namespace to render for.", metavar="NAME")] = ""
+    kube_version: Annotated[
+        str, flag("--kube-version", help="Kubernetes version to render for.", metavar="VERSION")
+    ] = ""
+    api_versions: Annotated[
+        list[str] | None,
+        flag("--api-versions", help="Kubernetes API to count on; repeatable.", metavar="GROUP/VERSION"),
+    ] = None
+
+
+@dataclass(frozen=True)
+class PlaceFlags:
+    """Where the result goes: one place, or none that is named."""
+
     output: Annotated[
         Path | None,
         flag("-o", "--output", help="Directory or .tgz to write; ./NAME-relocated if not given.", metavar="OUT"),
-    ] = None,
+    ] = None
     values_only: Annotated[
         str,
         flag(
@@ -36,39 +59,24 @@ def relocate(
             help="Leave the chart alone; write the values that move it, or - for stdout.",
             metavar="FILE",
         ),
-    ] = "",
-    lock: Annotated[
-        Path | None, flag("--lock", help="What `push` wrote; every image must be one of its targets.", metavar="FILE")
-    ] = None,
-    naming: Annotated[
-        str, flag("--naming", help="Names at the target: strip, keep, flat or group=NAME.", metavar="NAMING")
-    ] = "strip",
-    values: Annotated[
-        list[str] | None,
-        flag("-f", "--values", help="Values to render with, as helm takes them; repeatable.", metavar="FILE"),
-    ] = None,
-    set_: Annotated[
-        list[str] | None, flag("--set", help="Value to render with, as helm takes it; repeatable.", metavar="KEY=VALUE")
-    ] = None,
-    version: Annotated[str, flag("--version", help="Version of a chart that is fetched.", metavar="VERSION")] = "",
-    namespace: Annotated[str, flag("-n", "--namespace", help="Namespace to render for.", metavar="NAME")] = "",
-    kube_version: Annotated[
-        str, flag("--kube-version", help="Kubernetes version to render for.", metavar="VERSION")
-    ] = "",
-    api_versions: Annotated[
-        list[str] | None,
-        flag("--api-versions", help="Kubernetes API to count on; repeatable.", metavar="GROUP/VERSION"),
-    ] = None,
-    in_place: Annotated[
-        bool, flag("--in-place", help="Change the chart itself; the original stays as CHART.orig.")
-    ] = False,
-    check: Annotated[bool, flag("--check", help="Write nothing; exit with 5 if an image would stay outside.")] = False,
-    diff: Annotated[bool, flag("--diff", help="Print the changes.")] = False,
-    allow_incomplete: Annotated[
-        bool, flag("--allow-incomplete", help="Write the chart although an image stays outside.")
-    ] = False,
-    dry_run: DryRun = False,
-    quiet: Quiet = False,
+    ] = ""
+    in_place: Annotated[bool, flag("--in-place", help="Change the chart itself; the original stays as CHART.orig.")] = (
+        False
+    )
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the user said where."""
+        return bool(self.output or self.values_only or self.in_place)
+
+
+@grouped
+def relocate(
+    chart: Annotated[str, typer.Argument(help="A directory, a .tgz, oci://… or REPO/NAME.", metavar="CHART")],
+    target: TargetFlags,
+    place: PlaceFlags,
+    rendering: RenderFlags,
+    outcome: OutcomeFlags,
 ) -> None:
     """Point a chart at the registry inside, and prove it by rendering the result.
 
@@ -81,52 +89,59 @@ def relocate(
       helm relocate oci://registry.example.org/charts/web --version 1.2.3 --lock images.lock -o web.tgz
       helm relocate ./web --to registry.local:5000/apps --values-only inside.yaml
     """
-    from airgap.adapters.rendering import Rendering
     from airgap.operations import relocate_chart as operation
 
-    rendering = Rendering(
-        version=version,
-        values=tuple(values or ()),
-        set=tuple(set_ or ()),
-        namespace=namespace or os.environ.get("HELM_NAMESPACE", ""),
-        kube_version=kube_version,
-        api_versions=tuple(api_versions or ()),
+    values_only = bool(place.values_only)
+    request = operation.Request(
+        chart, target.to, target.naming, target.lock, _rendering(rendering), values_only=values_only
     )
-    request = operation.Request(chart, to, naming, lock, rendering, values_only=bool(values_only))
-    _refuse_two_places(output, values_only, in_place=in_place)
+    _refuse_two_places(place)
     done = operation.plan(request)
-    if diff:
+    if outcome.diff:
         sys.stdout.write(done.diff)
-    if check or dry_run:
-        _say_plan(done, quiet=quiet or diff)
-    if not allow_incomplete:
+    if outcome.check or outcome.dry_run:
+        _say_plan(done, quiet=outcome.quiet or outcome.diff)
+    if not outcome.allow_incomplete:
         done.check()
     _say_left(done)
-    if not (check or dry_run or (diff and not (output or in_place or values_only))):
-        _say_written(done, _write(done, output, values_only, in_place=in_place), quiet=quiet)
+    if not (outcome.check or outcome.dry_run or (outcome.diff and not place.is_named)):
+        _say_written(done, _write(done, place), quiet=outcome.quiet)
 
 
-def _refuse_two_places(output: Path | None, values_only: str, *, in_place: bool) -> None:
+def _rendering(flags: RenderFlags) -> Rendering:
+    from airgap.adapters.rendering import Rendering
+
+    return Rendering(
+        version=flags.version,
+        values=tuple(flags.values or ()),
+        set=tuple(flags.set_ or ()),
+        namespace=flags.namespace or os.environ.get("HELM_NAMESPACE", ""),
+        kube_version=flags.kube_version,
+        api_versions=tuple(flags.api_versions or ()),
+    )
+
+
+def _refuse_two_places(place: PlaceFlags) -> None:
     from airgap.errors import InvalidInput
 
-    if sum((output is not None, bool(values_only), in_place)) > 1:
+    if sum((place.output is not None, bool(place.values_only), place.in_place)) > 1:
         raise InvalidInput("two places for one result", hint="choose one of -o, --values-only and --in-place")
 
 
-def _write(done: ChartRelocation, output: Path | None, values_only: str, *, in_place: bool) -> str:
+def _write(done: ChartRelocation, place: PlaceFlags) -> str:
     """Write the result and return its name; empty where it went to standard output."""
     from airgap import durable
     from airgap.operations import relocate_chart as operation
 
-    if values_only == STDOUT:
+    if place.values_only == STDOUT:
         sys.stdout.write(done.overlay)
         return ""
-    if values_only:
-        durable.write_file(Path(values_only), done.overlay.encode())
-        return values_only
-    if in_place:
+    if place.values_only:
+        durable.write_file(Path(place.values_only), done.overlay.encode())
+        return place.values_only
+    if place.in_place:
         return str(operation.write_in_place(done))
-    return str(operation.write(done, output or operation.default_output(done.request, done)))
+    return str(operation.write(done, place.output or operation.default_output(done.request, done)))
 
 
 def _say_plan(done: ChartRelocation, *, quiet: bool) -> None:

@@ -5,41 +5,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from airgap_cli import render
-from airgap_cli.options import DryRun, Quiet, flag
+from airgap_cli.options import OutcomeFlags, TargetFlags, flag, grouped
 from airgap_cli.words import plural
 
 if TYPE_CHECKING:
     from airgap.operations.relocate import RelocationPlan
 
 
+@grouped
 def relocate(
+    target: TargetFlags,
+    outcome: OutcomeFlags,
     filename: Annotated[
         list[str] | None,
         flag("-f", "--filename", help="Manifest file, directory, or - for standard input; repeatable.", metavar="FILE"),
     ] = None,
     recursive: Annotated[bool, flag("-R", "--recursive", help="Go into the directories below -f as well.")] = False,
-    to: Annotated[
-        str, flag("--to", help="The registry inside, with a path if there is one.", metavar="HOST[:PORT][/PREFIX]")
-    ] = "",
-    lock: Annotated[
-        Path | None, flag("--lock", help="What `push` wrote: where each image really is.", metavar="FILE")
-    ] = None,
-    naming: Annotated[
-        str, flag("--naming", help="Names at the target: strip, keep, flat or group=NAME.", metavar="NAMING")
-    ] = "strip",
     output: Annotated[
         Path | None, flag("-o", "--output", help="Directory to write all files to.", metavar="DIR")
     ] = None,
     in_place: Annotated[
         bool, flag("--in-place", help="Change the files themselves; the first version stays as FILE.orig.")
     ] = False,
-    diff: Annotated[bool, flag("--diff", help="Print the changes instead of the files.")] = False,
-    check: Annotated[bool, flag("--check", help="Write nothing; exit with 5 if an image would stay outside.")] = False,
-    allow_incomplete: Annotated[
-        bool, flag("--allow-incomplete", help="Exit with 0 although an image stays outside.")
-    ] = False,
-    dry_run: DryRun = False,
-    quiet: Quiet = False,
 ) -> None:
     """Point manifests at the registry inside.
 
@@ -56,20 +43,21 @@ def relocate(
     from airgap.operations.sources import Sources
 
     sources = Sources(manifests=tuple(filename or ()), recursive=recursive)
-    plan = operation.plan(sources, operation.rule(to, naming, lock))
-    _refuse_many(plan, output, silent=diff or check or dry_run or in_place)
-    if diff:
+    plan = operation.plan(sources, operation.rule(target.to, target.naming, target.lock))
+    only_looking = outcome.check or outcome.dry_run
+    _refuse_many(plan, output, silent=outcome.diff or only_looking or in_place)
+    if outcome.diff:
         _print_diff(plan)
-    if dry_run or check:
-        _say_plan(plan, quiet=quiet or diff)
+    if only_looking:
+        _say_plan(plan, quiet=outcome.quiet or outcome.diff)
     elif in_place:
-        _say_written(operation.write_in_place(plan), quiet)
+        _say_written(operation.write_in_place(plan), outcome.quiet)
     elif output is not None:
-        _say_written(operation.write(plan, output), quiet)
-    elif not diff:
+        _say_written(operation.write(plan, output), outcome.quiet)
+    elif not outcome.diff:
         sys.stdout.flush()
         sys.stdout.buffer.write(plan.files[0].text.after)
-    _judge(plan, allow_incomplete)
+    _judge(plan, outcome.allow_incomplete)
 
 
 def _refuse_many(plan: RelocationPlan, output: Path | None, *, silent: bool) -> None:
