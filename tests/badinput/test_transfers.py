@@ -245,7 +245,7 @@ FLAGS = {
     "B70-none": (["-j", "0"], "'-j'"),
     "B70-negative": (["-j", "-1"], "'-j'"),
     "B70-too-many": (["-j", "1000000"], "'-j'"),
-    "B70-no-number": (["-j", "abc"], "integer"),
+    "B70-no-number": (["-j", "abc"], "'-j'"),
     "B70-near-miss": (["--concurency", "3"], "--concurrency"),
     "B70-no-value": (["--naming"], "--naming"),
     "B70-unknown-naming": (["--naming", "sideways"], "strip, keep, flat"),
