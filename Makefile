@@ -14,7 +14,7 @@ TESTS ?=
 RUN := PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.tools/bin:$$PATH" .venv/bin/python
 GATE := --cov --cov-report=term:skip-covered --cov-fail-under=90
 
-.PHONY: help setup demo test check corpus bench dist apiserver lock
+.PHONY: help setup demo world test check corpus bench dist apiserver lock
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ setup: ## Install what all the others need: Debian packages, .venv, helm
 
 demo: setup ## Show the main job on two real registries
 	@PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.tools/bin:$$PATH" examples/demo.sh
+
+world: setup ## A shell with the commands on PATH, a registry that stands for the internet, and one inside
+	@PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.tools/bin:$$PATH" examples/world.sh
 
 test: setup ## Run all tests; branch coverage under 90 % is a failure
 	@$(RUN) -m pytest -n 2 --dist loadfile $(if $(TESTS),$(TESTS),-m 'not undisturbed' $(GATE))

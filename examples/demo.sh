@@ -4,9 +4,9 @@ set -eu
 cd "$(dirname "$0")/.."
 
 if [ -z "${INTERNET:-}" ]; then
-    kubectl-airgap images --chart examples/shop -f examples/storage-driver.yaml -o name >.tools/demo-images
-    exec python -m hack.world .tools/demo-images -- "$0"
+    exec examples/world.sh "$PWD/examples/demo.sh"
 fi
+unset AIRGAP_MIRROR # here it is shown as a flag
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 [ -t 1 ] || say() { printf '\n%s\n' "$*"; }
@@ -17,8 +17,6 @@ run() {
 }
 mirrors="--mirror docker.io=$INTERNET --mirror quay.io=$INTERNET --mirror ghcr.io=$INTERNET --mirror registry.k8s.io=$INTERNET"
 
-export HELM_DATA_HOME="$WORK/helm"
-helm plugin install plugins/helm-relocate >/dev/null
 ln -s "$PWD/examples" "$WORK/examples"
 cd "$WORK"
 

@@ -35,6 +35,8 @@ def main() -> None:
     parser.add_argument("--release-url", default="", help="where the archives will be downloaded from")
     given = parser.parse_args()
     build(given.output, given.release_url)
+    for path in sorted(given.output.iterdir()):
+        print(f"{path.stat().st_size / 1e6:8.1f} MB  {path}")
 
 
 def build(output: Path, release_url: str) -> None:
@@ -74,7 +76,13 @@ def _build_python_packages(output: Path) -> None:
 
 
 def _krew_members(frozen: Path) -> dict[str, Path]:
-    return {"LICENSE": Path("LICENSE"), **_program(frozen, "", "kubectl-airgap")}
+    """Both programs are one: it looks at the name it was started by. Completion for kubectl is a script beside them."""
+    return {
+        "LICENSE": Path("LICENSE"),
+        **_program(frozen, "", "kubectl-airgap"),
+        "helm-relocate": frozen / "airgap",
+        "kubectl_complete-airgap": Path("hack") / "kubectl_complete-airgap",
+    }
 
 
 def _helm_members(folder: str, frozen: Path) -> dict[str, Path]:

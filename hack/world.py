@@ -5,11 +5,14 @@ into the first registry under the paths that the names have, and runs the comman
 
     INTERNET   host and port of the first registry
     INSIDE     host and port of the second, which is empty
+    AIRGAP_MIRROR  flags in the environment: the first registry stands for every host that the names have
+    HELM_DATA_HOME an empty folder for helm's plugins, with `helm relocate` installed if there is a helm
     WORK       a directory that is removed afterwards
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -87,7 +90,16 @@ def main(arguments: list[str]) -> int:
         sys.exit(__doc__)
     text = sys.stdin.read() if names == "-" else Path(names).read_text()
     with world(line for line in text.split("\n") if line.strip()) as made:
-        env = {"INTERNET": made.internet.host, "INSIDE": made.inside.host, "WORK": str(made.work)}
+        env = {
+            "INTERNET": made.internet.host,
+            "INSIDE": made.inside.host,
+            "AIRGAP_MIRROR": " ".join(made.mirrors[1::2]),
+            "HELM_DATA_HOME": str(made.work / ".helm"),
+            "WORK": str(made.work),
+        }
+        plugin = ["helm", "plugin", "install", "plugins/helm-relocate"]
+        with contextlib.suppress(FileNotFoundError):
+            subprocess.run(plugin, env={**os.environ, **env}, check=False, capture_output=True)
         return subprocess.run(command, env={**os.environ, **env}, check=False).returncode
 
 

@@ -89,7 +89,7 @@ class Format(StrEnum):
 
 Output = Annotated[Format, flag("-o", "--output", help="How to print the answer.", case_sensitive=False)]
 Quiet = Annotated[bool, flag("-q", "--quiet", help="No progress, no summary; errors only.")]
-DryRun = Annotated[bool, flag("--dry-run", help="Say what would be done, with all sizes, and stop.")]
+DryRun = Annotated[bool, flag("--dry-run", help="Say what would be done, and stop.")]
 Concurrency = Annotated[
     int,
     flag("-j", "--concurrency", help="Transfers at a time over all images.", min=1, max=128, metavar="N"),

@@ -158,7 +158,7 @@ def relocated(subject: Subject, target: str, out: Path) -> set[Reference]:
     else:
         flags = ("--to", target, "--allow-incomplete", "-o", out)
         must(kubectl_airgap("relocate", "-f", subject.path, *flags, seconds=SECONDS))
-        found = must(kubectl_airgap("images", "-f", out, "-R", "-o", "name", seconds=SECONDS))
+        found = must(kubectl_airgap("images", "-f", out, "-R", "-o", "name", "--allow-incomplete", seconds=SECONDS))
     return {Reference.parse(line) for line in found.splitlines()} - subject.truth.neither
 
 

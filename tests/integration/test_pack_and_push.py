@@ -216,6 +216,14 @@ def test_a_platform_that_an_image_is_not_made_for_is_an_error_that_lists_others(
     assert not (tmp_path / "x.tar").exists()
 
 
+def test_an_image_for_one_platform_only_is_no_image_for_another(origin: Origin, tmp_path: Path) -> None:
+    plain, twin = origin.names[1], origin.names[2]  # made for amd64 and for arm64
+    flags = ("--platform", "linux/amd64", "-o", tmp_path / "x.tar")
+    refused = kubectl_airgap("pack", "--image", plain, "--image", twin, *flags)
+    check_refusal(refused, 5, f"{twin} is made for linux/arm64")
+    assert kubectl_airgap("pack", "--image", plain, *flags).returncode == 0
+
+
 def test_all_images_that_cannot_be_read_are_named_at_once(registry: Registry, tmp_path: Path) -> None:
     missing = [f"{registry.repository()}:{number}" for number in range(3)]
     flags = [word for name in missing for word in ("--image", name)]

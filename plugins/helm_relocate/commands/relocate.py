@@ -99,6 +99,7 @@ def relocate(
     done = operation.plan(request)
     if outcome.diff:
         sys.stdout.write(done.diff)
+        sys.stdout.flush()
     if outcome.check or outcome.dry_run:
         _say_plan(done, quiet=outcome.quiet or outcome.diff)
     if not outcome.allow_incomplete:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 from airgap_cli import render
@@ -46,6 +47,7 @@ def images(
         _table(found, wide=output is Format.WIDE)
     lines = tuple(f"{problem.place}: {problem.reason}" for problem in found.problems)
     if not lines:
+        _say_next(found, output)
         return
     if not allow_incomplete:
         raise IncompleteError(
@@ -55,6 +57,11 @@ def images(
         )
     for line in lines:
         render.say(f"not examined: {line}")
+
+
+def _say_next(found: Discovery, output: Format) -> None:
+    if found.findings and output in (Format.TABLE, Format.WIDE) and sys.stderr.isatty():
+        render.say("\nnext: the same sources into one file\n  kubectl airgap pack … -o BUNDLE.tar")
 
 
 def _ordered(found: Discovery) -> list[Finding]:

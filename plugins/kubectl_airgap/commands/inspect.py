@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,10 +39,10 @@ def inspect(
     elif output in (Format.JSON, Format.YAML):
         render.document("BundleContents", [_to_json(row) for row in found.images], output, size=found.size)
     else:
-        _table(found, wide=output is Format.WIDE)
+        _table(found, bundle, wide=output is Format.WIDE)
 
 
-def _table(found: Contents, *, wide: bool) -> None:
+def _table(found: Contents, bundle: Path, *, wide: bool) -> None:
     header = ["IMAGE", "PLATFORMS", "SIZE", "SHARED"] + (["DIGEST", "WHY"] if wide else [])
     rows = []
     for row in found.images:
@@ -50,6 +51,8 @@ def _table(found: Contents, *, wide: bool) -> None:
     render.table(header, rows)
     blobs = plural(found.blobs, "blob")
     render.say(f"{plural(len(found.images), 'image')}, {blobs}, {size(found.size)} on disk")
+    if sys.stderr.isatty():
+        render.say(f"\nnext:\n  kubectl airgap push {bundle} HOST/PREFIX")
 
 
 def _to_json(row: ImageRow) -> dict[str, Any]:

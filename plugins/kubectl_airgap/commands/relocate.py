@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -50,14 +51,16 @@ def relocate(
         _print_diff(plan)
     if only_looking:
         _say_plan(plan, quiet=outcome.quiet or outcome.diff)
-    elif in_place:
-        _say_written(operation.write_in_place(plan), outcome.quiet)
+    _judge(plan, outcome.allow_incomplete)
+    if only_looking:
+        return
+    if in_place:
+        _say_written(operation.write_in_place(plan), "", outcome.quiet)
     elif output is not None:
-        _say_written(operation.write(plan, output), outcome.quiet)
+        _say_written(operation.write(plan, output), str(output), outcome.quiet)
     elif not outcome.diff:
         sys.stdout.flush()
         sys.stdout.buffer.write(plan.files[0].text.after)
-    _judge(plan, outcome.allow_incomplete)
 
 
 def _refuse_many(plan: RelocationPlan, output: Path | None, *, silent: bool) -> None:
@@ -86,11 +89,16 @@ def _say_plan(plan: RelocationPlan, *, quiet: bool) -> None:
     render.say(f"would change {plural(len(plan.changed), 'file')} of {len(plan.files)}; nothing was written")
 
 
-def _say_written(paths: tuple[Path, ...], quiet: bool) -> None:
-    if not quiet:
-        render.say(
-            f"wrote {plural(len(paths), 'file')}" if paths else "nothing to change: all images are there already"
-        )
+def _say_written(paths: tuple[Path, ...], directory: str, quiet: bool) -> None:
+    if quiet:
+        return
+    if not paths:
+        render.say("nothing to change: all images are there already")
+        return
+    where = f" to {directory}" if directory else ""
+    render.say(f"wrote {plural(len(paths), 'file')}{where}")
+    named = [directory] if directory else [str(path) for path in paths[:3]]
+    render.say(f"\nnext: kubectl apply {shlex.join(word for name in named for word in ('-f', name))}")
 
 
 def _judge(plan: RelocationPlan, allow_incomplete: bool) -> None:
@@ -99,9 +107,9 @@ def _judge(plan: RelocationPlan, allow_incomplete: bool) -> None:
     lines = tuple(f"{problem.place}: {problem.reason}" for problem in plan.outside)
     if lines and not allow_incomplete:
         raise IncompleteError(
-            f"{plural(len(lines), 'place')} still point elsewhere or could not be examined:",
+            f"{plural(len(lines), 'place')} would still point elsewhere or could not be examined; nothing was written:",
             lines,
-            hint="mend that, or take the rest with --allow-incomplete",
+            hint="pack and push what is missing, or take the rest with --allow-incomplete",
         )
     for line in lines:
         render.say(f"left as it is: {line}")

@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from airgap import durable
+from airgap import durable, limits, strictjson
 from airgap.bundles.composition import Composition, compose
 from airgap.bundles.inventory import Why
 from airgap.discovery.findings import Certainty, Discovery, Finding
-from airgap.errors import IncompleteError, InvalidInput
+from airgap.errors import IncompleteError, InvalidInput, InvalidManifest
 from airgap.operations.environment import Run
 from airgap.platforms import Platform
 from airgap.references import Reference
 from airgap.stores import Source
 from airgap.stores.archive import ArchiveWriter
-from airgap.transfer import engine, plan
-from airgap.transfer.graph import Graph, of_platforms, walk
+from airgap.transfer import engine, plan, pool
+from airgap.transfer.graph import Graph, Image, of_platforms, walk
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,32 @@ def prepare(
     check_place(path)
     source = run.sources()
     graph = walk(source, discovery.references, of_platforms(platforms), workers=run.workers, stopped=run.stopped)
+    if platforms:
+        _check_single(graph, source, platforms, run)
     composition = compose(graph, _reasons(discovery.findings), path.name.removesuffix(".tar"), "")
     return Packing(path, graph, composition, source, durable.free_space(path.absolute().parent))
+
+
+def _check_single(graph: Graph, source: Source, platforms: tuple[Platform, ...], run: Run) -> None:
+    """An image without an index has one platform, which only its config tells."""
+    single = [image for image in graph.images if graph.nodes[image.root.digest].manifest.is_image]
+
+    def made_for(image: Image) -> Platform:
+        config = graph.nodes[image.root.digest].manifest.children[0]
+        if config.size > limits.MANIFEST:
+            raise InvalidManifest(f"the config of `{image.reference}` is larger than {limits.MANIFEST} bytes")
+        data = b"".join(source.blob(image.reference.name, config))
+        value = strictjson.loads(data, f"the config of `{image.reference}`")
+        return Platform.from_json(value if isinstance(value, dict) else {})
+
+    found = pool.every(made_for, single, run.workers, run.stopped)
+    other = [(i, p) for i, p in zip(single, found, strict=True) if not any(asked.covers(p) for asked in platforms)]
+    if other:
+        raise IncompleteError(
+            f"{len(other)} of {len(graph.images)} images have none of the platforms asked for",
+            tuple(f"{image.reference} is made for {platform}" for image, platform in other),
+            hint="ask for those platforms too, with --platform once more, or leave the images out",
+        )
 
 
 def without_off(discovery: Discovery) -> tuple[Discovery, tuple[Reference, ...]]:

@@ -121,7 +121,7 @@ def parse_target(text: str) -> tuple[str, str]:
     if "://" in plain or plain.startswith("unix:"):
         raise InvalidInput(
             f"`{text.partition('://')[0]}://…` is no registry",
-            hint="write HOST[:PORT][/PREFIX]; plain HTTP is asked for with --plain-http HOST",
+            hint="write HOST[:PORT][/PREFIX]; push speaks plain HTTP with --plain-http HOST",
         )
     if "@" in plain:
         raise InvalidInput("a registry has no user in its name", hint="log in with `docker login`")

@@ -290,7 +290,10 @@ def _explained(error: Exception, host: str) -> Exception:
     if isinstance(root, ConnectionRefusedError):
         return StoreError(f"`{host}` refuses the connection", hint="is it running, and is this its port?")
     if isinstance(root, socket.gaierror):
-        return StoreError(f"`{host}` is not known: {root.strerror}", hint="check the name, or /etc/hosts and DNS")
+        return StoreError(
+            f"`{host}` is not known: {root.strerror}",
+            hint="check the name and DNS; a mirror is named with --mirror",
+        )
     if isinstance(error, requests.exceptions.ProxyError):
         return StoreError(f"the proxy on the way to `{host}` refuses", hint="check HTTPS_PROXY and NO_PROXY")
     if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidHeader):
