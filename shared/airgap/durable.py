@@ -130,6 +130,27 @@ def hold(descriptor: int, path: Path) -> None:
         ) from error
 
 
+def open_locked(path: Path) -> int:
+    """Open a file for writing, making it where there is none, and hold it: the very file that has this name now.
+
+    Whoever held it before may have given it its final name meanwhile; then what was opened is theirs, and whole.
+
+    Raises:
+        StoreError: another process writes it.
+    """
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        try:
+            hold(descriptor, path)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(descriptor), path.lstat()):
+                    return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
 @contextlib.contextmanager
 def explained(path: Path) -> Iterator[None]:
     """Turn an operating system's refusal into ours, with the path and what to do."""
@@ -144,7 +165,7 @@ def explain(error: OSError, path: Path | str) -> AirgapError:
     reason = error.strerror or str(error)
     if error.errno in _FULL:
         return NoSpace(f"cannot write `{path}`: {reason}", hint="free space there, or write to another disk")
-    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
         return InvalidInput(f"`{path}`: {reason.lower()}", hint="check the path")
     if error.errno in (errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS):
         return StoreError(f"`{path}`: {reason.lower()}")

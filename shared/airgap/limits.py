@@ -22,7 +22,6 @@ TOKEN: Final = 64 * KIB
 ERROR_BODY: Final = 64 * KIB
 REALM_URL: Final = 2 * KIB
 REDIRECTS: Final = 5
-PAGES: Final = 10_000
 CREDENTIAL_SECONDS: Final = 60.0  # that a credential plugin may take; some open a browser
 PODS_PAGE: Final = 500  # objects that a cluster is asked for at a time, as kubectl asks
 
@@ -30,20 +29,17 @@ PODS_PAGE: Final = 500  # objects that a cluster is asked for at a time, as kube
 YAML_FILE: Final = 64 * MIB
 YAML_DEPTH: Final = 100
 YAML_NODES: Final = 1_000_000  # composed and through aliases: a "billion laughs" ends here
-JSON_DEPTH: Final = 100
 DOCUMENTS: Final = 200_000
 
 # Charts: Helm's own bounds (helm/helm pkg/chart/loader/archive).
 CHART_UNPACKED: Final = 100 * MIB
 CHART_FILE: Final = 5 * MIB
 CHART_FILES: Final = 20_000
-CHART_DEPTH: Final = 16
 RENDER_OUTPUT: Final = 256 * MIB
 RENDER_SECONDS: Final = 120
 
 # Bundles.
 INVENTORY: Final = 256 * MIB
-BUNDLE_MEMBERS: Final = 1_000_000
 
 # Transfers. Smaller buffers cost half of the speed (docs/architecture.md, "Speed").
 CHUNK: Final = 1 * MIB

@@ -32,7 +32,8 @@ def loads(data: bytes, what: str) -> Any:
 
 def dumps(value: Any) -> bytes:
     """Write canonical JSON: keys sorted, no insignificant white space, UTF-8, one trailing newline."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.encode("utf-8", "backslashreplace") + b"\n"  # file names that are no UTF-8 stay valid JSON
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from airgap import limits
 from airgap.adapters.rendering import Rendering
 from airgap.operations.sources import Sources
 
@@ -92,7 +93,9 @@ Quiet = Annotated[bool, flag("-q", "--quiet", help="No progress, no summary; err
 DryRun = Annotated[bool, flag("--dry-run", help="Say what would be done, and stop.")]
 Concurrency = Annotated[
     int,
-    flag("-j", "--concurrency", help="Transfers at a time over all images.", min=1, max=128, metavar="N"),
+    flag(
+        "-j", "--concurrency", help="Transfers at a time over all images.", min=1, max=limits.WORKERS_MOST, metavar="N"
+    ),
 ]
 
 

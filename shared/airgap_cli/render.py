@@ -99,6 +99,13 @@ def names(values: Iterable[str]) -> None:
         typer.echo(escape(value))
 
 
+def foreign(text: str) -> None:
+    """Print text that came from elsewhere: as it is into a file or a pipe, harmless on a terminal."""
+    shown = "\n".join(escape(line) for line in text.split("\n")) if sys.stdout.isatty() else text
+    sys.stdout.write(shown)
+    sys.stdout.flush()
+
+
 def say(text: str = "") -> None:
     """Print words for people, on stderr: data alone goes to stdout."""
     typer.echo("\n".join(escape(line) for line in text.split("\n")), err=True)

@@ -188,6 +188,28 @@ def test_f27_a_redirect_to_another_host_carries_no_login(
         assert elsewhere.logins == [""]
 
 
+def test_f27_a_place_we_are_sent_to_may_ask_for_a_login_but_gets_none(
+    basic_registry: Registry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    blob = Descriptor.of(b"x", OCI_LAYER)
+    with (
+        fault_proxy(basic_registry.host, Fault("GET", "^/x", 99, answer=challenge("http://127.0.0.1:1/token"))) as evil,
+        fault_proxy(basic_registry.host, Fault("GET", BLOBS, 99, alter=redirect_to(f"http://{evil.host}/x"))) as proxy,
+    ):
+        login(monkeypatch, tmp_path, proxy.host)
+        with pytest.raises(StoreError, match="sends us to a place that answered 401"):
+            list(impatient().blob(f"{proxy.host}/some/thing", blob))
+        assert set(evil.logins) == {""}
+
+
+def test_f27_a_location_that_is_no_address_is_said_to_be_none(stored: Stored) -> None:
+    with (
+        fault_proxy(stored.registry.host, Fault("GET", BLOBS, 99, alter=redirect_to("http://[bad/"))) as proxy,
+        pytest.raises(StoreError, match="address that is none"),
+    ):
+        fetch(stored, proxy)
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -98,8 +98,7 @@ def relocate(
     _refuse_two_places(place)
     done = operation.plan(request)
     if outcome.diff:
-        sys.stdout.write(done.diff)
-        sys.stdout.flush()
+        render.foreign(done.diff)
     if outcome.check or outcome.dry_run:
         _say_plan(done, quiet=outcome.quiet or outcome.diff)
     if not outcome.allow_incomplete:

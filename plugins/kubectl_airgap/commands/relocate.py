@@ -79,6 +79,9 @@ def _print_diff(plan: RelocationPlan) -> None:
     sys.stdout.flush()
     for planned in plan.changed:
         text = diff(planned.text.before, planned.text.after, planned.file.name.lstrip("/"))
+        if sys.stdout.isatty():
+            render.foreign(text)
+            continue
         sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))  # for `patch`, whatever the locale
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,14 +67,19 @@ def read(path: Path) -> Lock:
         raise DocumentError(str(path), f"larger than {limits.YAML_FILE} bytes")
     try:
         document = yaml.safe_load(data)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError, AttributeError, TypeError) as error:
         raise DocumentError(str(path), f"not YAML: {str(error).splitlines()[0]}") from error
     if not isinstance(document, dict) or document.get("kind") != KIND or document.get("apiVersion") != API_VERSION:
         raise DocumentError(str(path), f"not a lock: it has no `kind: {KIND}` of `{API_VERSION}`")
     images = document.get("images")
     if not isinstance(images, list) or not images:
         raise DocumentError(str(path), "the lock lists no images")
-    return Lock.of(_entry(entry, path, number) for number, entry in enumerate(images, 1))
+    entries = [_entry(entry, path, number) for number, entry in enumerate(images, 1)]
+    names = Counter(str(entry.source) for entry in entries)
+    double = next((name for name, count in names.items() if count > 1), "")
+    if double:
+        raise DocumentError(str(path), f"`{double}` stands in it twice")
+    return Lock.of(entries)
 
 
 def _entry_to_yaml(entry: LockEntry) -> dict[str, Any]:
@@ -96,6 +102,9 @@ def _entry(value: Any, path: Path, number: int) -> LockEntry:
     try:
         target = Reference.parse(str(value["target"])) if value.get("target") else None
         digest = check_digest(str(value["digest"]))
-        return LockEntry(Reference.parse(value["source"]), digest, target, tuple(value.get("platforms") or ()))
+        platforms = value.get("platforms") or ()
+        if not isinstance(platforms, list | tuple):
+            raise DocumentError(place, "its `platforms` are no list")
+        return LockEntry(Reference.parse(value["source"]), digest, target, tuple(str(name) for name in platforms))
     except InvalidReference as error:
         raise DocumentError(place, error.message) from error

@@ -5,6 +5,7 @@ Bounds count bytes that were produced, not bytes that a header promises.
 
 from __future__ import annotations
 
+import fnmatch
 import gzip
 import io
 import os
@@ -19,6 +20,7 @@ from airgap import limits
 from airgap.durable import explained
 from airgap.errors import DocumentError
 
+IGNORE_FILE: Final = ".helmignore"
 _GZIP: Final = b"\x1f\x8b"
 _PLAIN_FILE: Final = 0o644
 _OVERHEAD: Final = 2 * tarfile.BLOCKSIZE  # a header and padding for each file
@@ -48,8 +50,11 @@ def read_directory(root: Path) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     total = 0
     inside = root.resolve()
+    ignored = _ignored_by(root / IGNORE_FILE)
     for path in _walk(root):
         name = path.relative_to(root).as_posix()
+        if any(_matches(name, pattern) for pattern in ignored):
+            continue
         if not path.resolve().is_relative_to(inside):
             raise DocumentError(
                 f"{root}/{name}", "a link that leads out of the chart", hint="`helm package` resolves it"
@@ -62,6 +67,30 @@ def read_directory(root: Path) -> dict[str, bytes]:
         _check_size(str(root), name, len(data), total, len(found) + 1)
         found[name] = data
     return found
+
+
+def _ignored_by(path: Path) -> tuple[str, ...]:
+    """The patterns of a `.helmignore`: what `helm package` leaves out, such as a secret beside the chart.
+
+    Exceptions (`!pattern`) are passed over: what a pattern before them names stays out.
+    """
+    if not path.is_file():
+        return ()
+    with explained(path):
+        lines = path.read_text("utf-8", "replace").splitlines()
+    return tuple(line.strip() for line in lines if line.strip() and line.strip()[0] not in "#!")
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """Whether a file, or a folder that it is in, is what a pattern says (helm's `internal/ignore`)."""
+    parts = name.split("/")
+    folder_only, plain = pattern.endswith("/"), pattern.strip("/")
+    by_path = "/" in pattern.rstrip("/")
+    for depth in range(1, len(parts) + (not folder_only)):
+        wanted, given = (plain.split("/"), parts[:depth]) if by_path else ([plain], parts[depth - 1 : depth])
+        if len(wanted) == len(given) and all(fnmatch.fnmatchcase(g, w) for g, w in zip(given, wanted, strict=True)):
+            return True
+    return False
 
 
 def unpack(data: bytes, name: str) -> dict[str, bytes]:

@@ -134,6 +134,8 @@ def check_place(path: Path) -> None:
     Raises:
         InvalidInput: a directory, a device, a link, or in a directory that is not there.
     """
+    with durable.explained(path):
+        path.exists()  # a name that is too long is said to be so
     if path.is_symlink() or (path.exists() and not path.is_file()):
         raise InvalidInput(f"`{path}` is not a plain file", hint="name a file that is new, or a bundle to replace")
     if not path.absolute().parent.is_dir():

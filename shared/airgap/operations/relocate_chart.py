@@ -148,14 +148,23 @@ def write_in_place(done: ChartRelocation) -> Path:
     with durable.explained(original):
         if not path.is_dir():
             shutil.copy2(path, original)
-            durable.write_file(path, files.pack(done.chart.after, done.chart.before))
+            _replace(path, files.pack(done.chart.after, done.chart.before))
             return path
-        shutil.copytree(path, original, symlinks=True)
+        copy = original.with_name(f".{original.name}.tmp")  # a half copy never has the name of a whole one
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(path, copy, symlinks=True)
+        copy.rename(original)
     before = files.contents(done.chart.before)
     for name, data in files.contents(done.chart.after, done.chart.before).items():
         if before.get(name) != data:
-            durable.write_file(path / files.check_name(name), data)
+            _replace(path / files.check_name(name), data)
     return path
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """New bytes for a file that is there: through a link, so that it stays one, and with the mode it has."""
+    real = path.resolve()
+    durable.write_file(real, data, mode=real.stat().st_mode & 0o777 if real.exists() else 0o644)
 
 
 def default_output(request: Request, done: ChartRelocation) -> Path:

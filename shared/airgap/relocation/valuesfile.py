@@ -10,8 +10,8 @@ from typing import Any
 from airgap.documents import charts
 from airgap.documents.edits import Edit, apply, replace
 from airgap.documents.yaml import Mapping as YamlMapping
-from airgap.documents.yaml import Node, Scalar, decode
-from airgap.errors import InvalidInput
+from airgap.documents.yaml import Node, Scalar, decode, plain
+from airgap.errors import DocumentError, InvalidInput
 
 Path = tuple[str | int, ...]
 
@@ -40,7 +40,40 @@ def set_values(data: bytes, settings: Mapping[Path, str | bool], name: str) -> b
             missing[path] = value
     text = decode(data, name)
     edits += _insertions(root, text, _nested(missing), name)
-    return apply(data, _joined(edits))
+    after = apply(data, _joined(edits))
+    _check_only(root, after, settings, name)
+    return after
+
+
+def _check_only(before: YamlMapping, after: bytes, settings: Mapping[Path, str | bool], name: str) -> None:
+    """Read the result again: the settings are in it, and nothing else has changed, as through an anchor it might.
+
+    Raises:
+        InvalidInput: something else would change too.
+    """
+    wanted = plain(before)
+    for path, value in settings.items():
+        _put(wanted, path, str(value).lower() if isinstance(value, bool) else value)
+    try:
+        root = charts.values_in(after, name)
+        is_right = root is not None and plain(root) == wanted
+    except DocumentError:
+        is_right = False
+    if not is_right:
+        shown = ", ".join(".".join(map(str, path)) for path in list(settings)[:3])
+        raise InvalidInput(
+            f"`{name}`: {shown} cannot be set without changing other values, such as those that share an anchor",
+            hint="leave the chart as it is and write values for it: --values-only FILE",
+        )
+
+
+def _put(tree: Any, path: Path, value: str) -> None:
+    for part in path[:-1]:
+        inner = tree.get(part) if isinstance(tree, dict) else tree[part]
+        if not isinstance(inner, dict | list):
+            tree[part] = inner = {}
+        tree = inner
+    tree[path[-1]] = value
 
 
 def dump(tree: Mapping[str, Any]) -> str:
@@ -91,6 +124,11 @@ def _flow(mapping: YamlMapping, text: str, absent: Mapping[str, Any]) -> Edit:
 def _block(mapping: YamlMapping, text: str, absent: Mapping[str, Any]) -> Edit:
     """New keys go on lines of their own after the mapping's last, indented as its keys are."""
     own = [(key, value) for key, value in mapping.items if mapping.start <= key.start < mapping.end]
+    if not own:
+        raise InvalidInput(
+            f"a mapping that has only what another gives it cannot take {', '.join(absent)}",
+            hint="leave the chart as it is and write values for it: --values-only FILE",
+        )
     key, value = max(own, key=lambda pair: pair[0].start)
     end = _end_of_line(text, max(key.end, _end_of(value, key)))
     return _added(text, end, absent, key.column - 1)

@@ -6,6 +6,7 @@ What the leading members mean is the business of `bundles`; here they are names 
 from __future__ import annotations
 
 import os
+import stat
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from types import TracebackType
 
 from airgap import durable, limits
 from airgap.descriptors import Descriptor, hasher, verify
-from airgap.errors import DamagedBundle, NotFound
+from airgap.errors import DamagedBundle, InvalidInput, NotFound
 from airgap.references import Reference
 from airgap.stores import Chunk, Content, tar
 from airgap.stores.layout import Named
@@ -80,9 +81,8 @@ class ArchiveWriter:
         self._base = len(layout.leading)
         self._lock = threading.Lock()
         with durable.explained(self.partial):
-            self._file = os.open(self.partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+            self._file = durable.open_locked(self.partial)
         try:
-            durable.hold(self._file, self.partial)
             self._resumed = self._reserve()
         except BaseException:
             os.close(self._file)
@@ -151,8 +151,8 @@ class ArchiveWriter:
 
     def _reserve(self) -> bool:
         """Take the space, write what is known; True where an earlier run has left something."""
-        stat = os.fstat(self._file)
-        missing = self.layout.size - min(stat.st_blocks * 512, self.layout.size)
+        before = os.fstat(self._file)
+        missing = self.layout.size - min(before.st_blocks * 512, self.layout.size)
         durable.require_space(self.path.absolute().parent, missing, f"`{self.path}`")
         with durable.explained(self.partial):
             os.ftruncate(self._file, self.layout.size)
@@ -164,7 +164,7 @@ class ArchiveWriter:
                 pad = tar.padding(blob.size)
                 durable.write_all_at(self._file, pad, self._at(blob) + blob.size)
             durable.write_all_at(self._file, tar.END, self.layout.size - len(tar.END))
-        return stat.st_size > 0
+        return before.st_size > 0
 
 
 class ArchiveReader:
@@ -173,8 +173,14 @@ class ArchiveReader:
     def __init__(self, path: Path) -> None:
         self.path = path
         with durable.explained(path):
-            self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            self.size = os.fstat(self._file).st_size
+            self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            stat_of = os.fstat(self._file)
+        if not stat.S_ISREG(stat_of.st_mode):
+            os.close(self._file)
+            raise InvalidInput(
+                f"`{path}` is no plain file", hint="name a bundle that was made with: kubectl airgap pack"
+            )
+        self.size = stat_of.st_size
         self._offsets: dict[str, int] = {}
         self._names: dict[str, Descriptor] = {}
         self._listed: tuple[Named, ...] = ()

@@ -180,6 +180,7 @@ class _Walker:
         self.choice = choice
         self.nodes: dict[str, Node] = {}
         self.foreign: dict[str, Descriptor] = {}
+        self.sizes: dict[str, int] = {}
 
     def image(self, reference: Reference) -> Image:
         root = self.source.resolve(reference)
@@ -192,15 +193,23 @@ class _Walker:
             raise InvalidManifest(f"{what} has indexes in indexes, more than {limits.INDEX_DEPTH} deep")
         if descriptor.size > limits.MANIFEST:
             raise InvalidManifest(f"{what} is larger than {limits.MANIFEST} bytes")
-        node = self.nodes.get(descriptor.digest)
-        if node is None:
-            data = self.source.manifest(reference.name, descriptor)
-            manifest = parse_manifest(data, descriptor, what)
-            node = Node(manifest, data, self._wanted(manifest, reference))
-        for child in node.wanted:
+        if descriptor.digest in self.nodes:
+            return
+        data = self.source.manifest(reference.name, descriptor)
+        manifest = parse_manifest(data, descriptor, what)
+        self._check_sizes(manifest, what)
+        node = Node(manifest, data, self._wanted(manifest, reference))
+        for child in dict.fromkeys(node.wanted):
             if child.is_manifest:
                 self._visit(reference, child, depth + 1)
         self.nodes[descriptor.digest] = node
+
+    def _check_sizes(self, manifest: Manifest, what: str) -> None:
+        """One content has one size: where two manifests say otherwise, one of them lies about what follows it."""
+        for child in (manifest.descriptor, *manifest.children):
+            known = self.sizes.setdefault(child.digest, child.size)
+            if known != child.size:
+                raise InvalidManifest(f"{what} says that `{child.digest}` has {child.size} bytes, others say {known}")
 
     def _wanted(self, manifest: Manifest, reference: Reference) -> tuple[Descriptor, ...]:
         if not manifest.descriptor.is_index:

@@ -32,7 +32,7 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """The manifests of one image, children before the root, and the name it gets last; `changed` if it moves a tag."""
+    """The manifests of one image, children before the root, and the name it gets last."""
 
     image: Image
     target: Reference

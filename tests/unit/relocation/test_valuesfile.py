@@ -65,6 +65,34 @@ def test_a_byte_order_mark_stays() -> None:
     assert set_values(b"\xef\xbb\xbfa: b\n", {("a",): "x"}, "v") == b"\xef\xbb\xbfa: x\n"
 
 
+SHARED = b"common: &c docker.io\nimage:\n  registry: *c\ndocs: *c\n"
+
+
+def test_a_text_that_others_share_through_an_anchor_is_not_changed_for_one_of_them() -> None:
+    with pytest.raises(InvalidInput, match="share an anchor") as caught:
+        set_values(SHARED, {("image", "registry"): X}, "values.yaml")
+    assert "--values-only" in caught.value.hint
+
+
+def test_a_text_that_others_share_is_changed_once_for_all_of_them() -> None:
+    all_of_them: dict[Path, str | bool] = {("common",): X, ("image", "registry"): X, ("docs",): X}
+    assert set_values(SHARED, all_of_them, "values.yaml") == SHARED.replace(b"docker.io", X.encode())
+
+
+@pytest.mark.parametrize(
+    ("before", "path"),
+    [
+        (b"b: &b {x: 1}\nsub:\n  <<: *b\n", ("sub", "image")),
+        (b"a: |+\n  text\n\n", ("k",)),
+        (b"a: {repo: x, registry}\n", ("a", "registry")),
+    ],
+)
+def test_a_form_that_cannot_be_edited_safely_is_refused_with_a_way_out(before: bytes, path: Path) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        set_values(before, {path: X}, "values.yaml")
+    assert "--values-only" in caught.value.hint
+
+
 def test_nothing_can_be_set_below_a_text() -> None:
     with pytest.raises(InvalidInput, match="v:1: `a` is no mapping"):
         set_values(b"a: text\n", {("a", "b"): "x"}, "v")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from airgap import limits
+from airgap import durable, limits
 from airgap.descriptors import OCI_LAYER, Descriptor
 from airgap.errors import DamagedBundle, StoreError
 from airgap.stores import tar
@@ -107,6 +107,25 @@ def test_two_cannot_write_one_bundle(tmp_path: Path) -> None:
         ArchiveWriter(tmp_path / "x.tar", layout),
     ):
         pytest.fail("two write it")
+
+
+def test_who_opens_a_file_that_is_published_meanwhile_starts_a_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = ArchiveLayout.of([], [blob(b"x")])
+    path = tmp_path / "x.tar"
+    hold = durable.hold
+    published: list[Path] = []
+
+    def hold_late(descriptor: int, place: Path) -> None:
+        if not published:
+            published.append(place.rename(path))  # the other one finishes between our opening and our lock
+        hold(descriptor, place)
+
+    (tmp_path / "x.tar.partial").write_bytes(b"whole, and published")
+    monkeypatch.setattr(durable, "hold", hold_late)
+    with ArchiveWriter(path, layout):
+        assert path.read_bytes() == b"whole, and published"
 
 
 def test_content_that_is_too_long_does_not_reach_its_neighbour(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -170,9 +171,31 @@ def test_indexes_in_indexes_end_somewhere() -> None:
         walk(source, [name])
 
 
-def test_layers_that_may_not_be_distributed_stay_where_they_are() -> None:
-    import json
+def test_an_index_that_names_itself_over_and_over_costs_no_time() -> None:
+    source = MemoryStore()
+    inner = add_image(source)
+    for _ in range(3):
+        entry = {"mediaType": inner.media_type, "digest": inner.digest, "size": inner.size}
+        document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry] * 500}
+        inner = put(source, json.dumps(document).encode(), OCI_INDEX)
+    name = ref("r.io/bomb:1")
+    source.tag(name, inner, source.blobs[inner.digest])
+    assert len(walk(source, [name]).nodes) == 4
 
+
+def test_one_content_with_two_sizes_is_refused_before_it_can_overwrite_its_neighbour() -> None:
+    source = MemoryStore()
+    names = [ref("r.io/a:1"), ref("r.io/b:1")]
+    honest = add_image(source, str(names[0]), seed=3)
+    document = json.loads(source.blobs[honest.digest])
+    document["layers"][0]["size"] += 512
+    liar = put(source, json.dumps(document).encode(), honest.media_type)
+    source.tag(names[1], liar, source.blobs[liar.digest])
+    with pytest.raises(InvalidManifest, match="others say"):
+        walk(source, names)
+
+
+def test_layers_that_may_not_be_distributed_stay_where_they_are() -> None:
     source = MemoryStore()
     name = ref("r.io/win:1")
     plain = add_image(source, str(name))

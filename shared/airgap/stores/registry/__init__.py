@@ -2,8 +2,7 @@
 
 `store` is the Store; `client` sends requests to one origin and knows when to try again; `authentication` answers
 challenges; `credentials` finds what the user logged in with; `trust` decides whose certificates count; `mirrors`
-says where a registry is really reached. The session, its cookie policy and the encoding of logins are `oras`'; where
-that library is not enough (docs/architecture.md, "What we take from oras") ours takes over.
+says where a registry is really reached. What is taken from `oras`, and why not more, stands in docs/architecture.md.
 """
 
 from airgap.stores.registry.client import Connections

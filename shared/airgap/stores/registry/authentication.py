@@ -19,13 +19,17 @@ from airgap import limits
 from airgap.errors import AccessDenied, StoreError
 from airgap.stores.registry.credentials import Login
 from airgap.stores.registry.elsewhere import refusal
+from airgap.stores.registry.retry import STATUSES, Transient
 
 if TYPE_CHECKING:
     from requests import Response
 
 CLIENT_ID: Final = "kubectl-airgap"
+_TOKEN_MOST_SECONDS: Final = 86_400.0
 _TOKEN_SECONDS: Final = 60  # what a token lives where the server does not say, or says less
 _EARLY_SECONDS: Final = 5
+_TOKEN: Final = re.compile(r"[\x21-\x7e]+")
+_ANY: Final = "*"  # in place of a header that failed: whatever token there is, it is not good enough
 _PARAMETER = re.compile(r'([A-Za-z0-9_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))\s*(?:,\s*|$)')
 _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9_-]*)(?:\s+(?![=])|\s*,\s*|\s*$)")
 
@@ -88,7 +92,8 @@ class Authenticator:
         self.origin = origin
         self._login_for = login_for
         self._fetch = fetch
-        self._headers: dict[str, str] = {}  # scope asked for → the header that last worked or was last made
+        self._basic: dict[str, str] = {}  # repository → header, once the registry has asked for Basic
+        self._wants_basic = False
         self._tokens: dict[tuple[str, str, str], _Token] = {}
         self._challenges: dict[str, Challenge] = {}
         self._lock = threading.Lock()
@@ -96,13 +101,13 @@ class Authenticator:
     def header(self, scope: str, repository: str) -> str:
         """What to send with a request for `scope`, before any challenge; empty where nothing is known yet."""
         with self._lock:
+            if self._wants_basic:
+                return self._basic_header(repository)
             challenge = self._challenges.get(scope) or self._challenges.get("")
-            if challenge is None or challenge.scheme != "bearer":
-                return self._headers.get(scope, self._headers.get("", ""))
-            return self._bearer(challenge, scope, repository, renew=False)
+            return self._bearer(challenge, scope, repository, failed="") if challenge else ""
 
-    def answer(self, header: str, scope: str, repository: str) -> str:
-        """A new header after a 401.
+    def answer(self, header: str, scope: str, repository: str, failed: str = "") -> str:
+        """A new header after a 401, unless another worker has one that is newer than the one that `failed`.
 
         Raises:
             AccessDenied: there is no login that could help, or the token server refuses it.
@@ -117,12 +122,17 @@ class Authenticator:
             raise StoreError(f"`{self.origin}` wants to be told who asks by {asked}; Basic and Bearer are known")
         with self._lock:
             if chosen.scheme == "basic":
-                login = self._login(repository)
-                self._headers[""] = login.basic
-                return login.basic
+                self._wants_basic = True
+                return self._basic_header(repository)
             self._challenges[scope] = chosen
             self._challenges.setdefault("", chosen)
-            return self._bearer(chosen, scope, repository, renew=True)
+            return self._bearer(chosen, scope, repository, failed=failed or _ANY)
+
+    def _basic_header(self, repository: str) -> str:
+        """The login may be another for each repository."""
+        if repository not in self._basic:
+            self._basic[repository] = self._login(repository).basic
+        return self._basic[repository]
 
     def _login(self, repository: str) -> Login:
         login = self._login_for(repository)
@@ -134,13 +144,14 @@ class Authenticator:
             )
         return login
 
-    def _bearer(self, challenge: Challenge, scope: str, repository: str, *, renew: bool) -> str:
-        wanted = _joined(scope, challenge.scope if renew else "")
-        key = (challenge.realm, challenge.service, wanted)
+    def _bearer(self, challenge: Challenge, scope: str, repository: str, *, failed: str) -> str:
+        """A token that is good, and is not the one that `failed`."""
+        key = (challenge.realm, challenge.service, scope)
         token = self._tokens.get(key)
-        if renew or token is None or token.good_until < time.monotonic():
+        spent = token is None or token.good_until < time.monotonic() or failed in (_ANY, f"Bearer {token.value}")
+        if token is None or spent:
+            wanted = _joined(scope, challenge.scope if failed else "")
             token = self._tokens[key] = self._ask_token(challenge, wanted, repository)
-            self._tokens[(challenge.realm, challenge.service, scope)] = token
         return f"Bearer {token.value}"
 
     def _ask_token(self, challenge: Challenge, scope: str, repository: str) -> _Token:
@@ -167,8 +178,7 @@ class Authenticator:
 
     def _read_token(self, response: Response, challenge: Challenge) -> _Token:
         host = urlsplit(challenge.realm).netloc
-        with response:
-            body = response.raw.read(limits.TOKEN + 1, decode_content=True)
+        body = _read_body(response, host)
         if response.status_code in (401, 403):
             raise AccessDenied(
                 f"the token server `{host}` refuses the login for `{urlsplit(self.origin).netloc}`",
@@ -176,6 +186,8 @@ class Authenticator:
             )
         if response.is_redirect:
             raise StoreError(f"the token server `{host}` sends us elsewhere; a login is never taken there")
+        if response.status_code in STATUSES:
+            raise Transient(f"the token server `{host}` answered {response.status_code}")
         if response.status_code != 200:
             raise StoreError(f"the token server `{host}` answered {response.status_code}")
         if len(body) > limits.TOKEN:
@@ -183,10 +195,22 @@ class Authenticator:
         try:
             value = json.loads(body)
             token = value.get("token") or value["access_token"]
-            lives = max(float(value.get("expires_in") or 0), _TOKEN_SECONDS)
-        except (ValueError, KeyError, TypeError, AttributeError):
+            lives = min(max(float(value.get("expires_in") or 0), _TOKEN_SECONDS), _TOKEN_MOST_SECONDS)
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             raise StoreError(f"the token server `{host}` gave no token") from None
-        return _Token(str(token), time.monotonic() + lives - _EARLY_SECONDS)
+        if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+            raise StoreError(f"the token server `{host}` gave a token that cannot be sent")
+        return _Token(token, time.monotonic() + lives - _EARLY_SECONDS)
+
+
+def _read_body(response: Response, host: str) -> bytes:
+    import urllib3.exceptions
+
+    try:
+        with response:
+            return bytes(response.raw.read(limits.TOKEN + 1, decode_content=True))
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise Transient(f"the token server `{host}` broke off") from error
 
 
 def check_realm(realm: str, origin: str) -> None:

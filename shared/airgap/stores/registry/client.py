@@ -14,16 +14,16 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from airgap import limits
 from airgap.errors import AccessDenied, AirgapError, NotFound, StoreError
 from airgap.references import DOCKER_HUB
 from airgap.stores.registry import credentials
 from airgap.stores.registry.authentication import Authenticator
-from airgap.stores.registry.elsewhere import origin_of, refusal
+from airgap.stores.registry.elsewhere import joined, origin_of, refusal
 from airgap.stores.registry.mirrors import Endpoint
-from airgap.stores.registry.retry import STATUSES, Patience
+from airgap.stores.registry.retry import STATUSES, Patience, Transient
 from airgap.stores.registry.session import open_session
 from airgap.stores.registry.trust import Trust, is_loopback
 
@@ -51,10 +51,6 @@ class Request:
     def scope(self) -> str:
         """The access it needs, as token servers are asked for it."""
         return f"repository:{self.repository}:{self.actions}" if self.repository else ""
-
-
-class Transient(Exception):
-    """A failure that may pass by itself; only this package sees it."""
 
 
 class Connections:
@@ -149,40 +145,42 @@ class Client:
 
     def absolute(self, url: str) -> str:
         """A path, or a location the registry gave, as a full URL."""
-        return urljoin(self._connected().origin + "/", url)
+        return joined(self._connected().origin + "/", url)
 
     def _authenticated(self, request: Request) -> requests.Response:
         """One exchange, with a fresh header after each 401; more than two in a row are a no."""
         authenticator = self._connected()
         header = authenticator.header(request.scope, request.repository)
         for _ in range(_RENEWALS + 1):
-            response = self._redirected(request, header)
+            response, at_home = self._redirected(request, header)
             if response.status_code != 401:
                 return response
             challenge = response.headers.get("WWW-Authenticate", "")
             words = refused(response)
+            if not at_home:  # whoever we were sent to may ask for a login, but it is not theirs
+                raise AccessDenied(f"`{self.host}` sends us to a place that answered {words}")
             if not challenge and not header:
                 raise AccessDenied(f"`{self.host}` answered {words}")
-            header = authenticator.answer(challenge, request.scope, request.repository) if challenge else ""
+            header = authenticator.answer(challenge, request.scope, request.repository, header) if challenge else ""
         raise AccessDenied(
             f"`{self.host}` refuses the login for `{request.repository or self.host}`: {words}",
             hint=f"log in again, and check that the user may {request.actions.replace(',', ' and ')} there",
         )
 
-    def _redirected(self, request: Request, header: str) -> requests.Response:
-        """One exchange, with GET and HEAD redirects followed by hand."""
+    def _redirected(self, request: Request, header: str) -> tuple[requests.Response, bool]:
+        """One exchange, with GET and HEAD redirects followed by hand; and whether the registry itself answered."""
         origin = self._connected().origin
         url = self.absolute(request.url)
         for _ in range(limits.REDIRECTS + 1):
-            at_home = origin_of(url) == origin
+            at_home = origin_of(url) == origin_of(origin)
             sent = dict(request.headers) | ({"Authorization": header} if header and at_home else {})
             session = self._session(at_home=at_home)
             response = self._exchange(session, request.method, url, sent, request.body)
             location = response.headers.get("Location", "")
             if not response.is_redirect or request.method not in ("GET", "HEAD"):
-                return response
+                return response, at_home
             response.close()
-            url = urljoin(url, location)
+            url = joined(url, location)
             why = refusal(url, origin)
             if why:
                 raise StoreError(f"`{self.host}` sends us to a place that is refused: {why}")
@@ -213,7 +211,9 @@ class Client:
                 proxies=requests.utils.get_environ_proxies(url),
             )
         except requests.RequestException as error:
-            raise _explained(error, urlsplit(url).netloc) from error
+            raise _explained(error, self.host) from error
+        except ValueError as error:  # an address that only some parsers take for one
+            raise StoreError(f"`{self.host}` names an address that is none") from error
 
     def _connected(self) -> Authenticator:
         """The authenticator, once it is known how the host is reached."""
@@ -236,11 +236,8 @@ class Client:
 
     def _fetch(self, method: str, url: str, form: dict[str, str] | None, headers: dict[str, str]) -> requests.Response:
         """A request to a token server: its own session, so that nothing of the registry's comes along."""
-        try:
-            session = self._session(at_home=False)
-            return self._exchange(session, method, url, headers, (lambda: form) if form else None)
-        except Transient as error:
-            raise StoreError(f"the token server of `{self.host}` does not answer: {error}") from error
+        session = self._session(at_home=False)
+        return self._exchange(session, method, url, headers, (lambda: form) if form else None)
 
 
 def refused(response: requests.Response) -> str:
@@ -297,7 +294,7 @@ def _explained(error: Exception, host: str) -> Exception:
     if isinstance(error, requests.exceptions.ProxyError):
         return StoreError(f"the proxy on the way to `{host}` refuses", hint="check HTTPS_PROXY and NO_PROXY")
     if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidHeader):
-        return StoreError(f"`{host}`: {cause}")
+        return StoreError(f"`{host}` cannot be asked: its name or a header of its making is malformed")
     return Transient(f"the connection to `{host}` broke: {cause}")
 
 

@@ -8,18 +8,35 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 from airgap import limits
+from airgap.errors import StoreError
 from airgap.stores.registry.trust import host_name
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+
 def origin_of(url: str) -> str:
-    """Scheme and host with port: what credentials belong to."""
+    """Scheme and host with port, in one spelling: what credentials belong to."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
+    host = parts.netloc.lower()
+    return f"{parts.scheme}://{host.removesuffix(_DEFAULT_PORTS.get(parts.scheme, ' '))}"
+
+
+def joined(base: str, location: str) -> str:
+    """A location as a server gave it, relative or not, as a full URL.
+
+    Raises:
+        StoreError: it is none.
+    """
+    try:
+        return urljoin(base, location)
+    except ValueError:
+        raise StoreError(f"`{urlsplit(base).netloc}` sends us to an address that is none") from None
 
 
 def refusal(url: str, origin: str, *, with_login: bool = False) -> str:

@@ -19,6 +19,10 @@ from airgap.errors import Cancelled, StoreError
 STATUSES: Final = frozenset({408, 425, 429, 499, 500, 502, 503, 504, 522})
 
 
+class Transient(Exception):
+    """A failure that may pass by itself; only this package sees it."""
+
+
 @dataclass
 class Patience:
     """Counts failures in a row and waits between them; `stopped` ends every wait at once."""

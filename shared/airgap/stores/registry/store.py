@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, TypeVar
-from urllib.parse import urljoin
 
 from airgap import limits
 from airgap.descriptors import INDEXES, MANIFESTS, Descriptor, media_type_of, verify
@@ -16,9 +15,10 @@ from airgap.errors import AccessDenied, InvalidManifest, InvalidReference, Store
 from airgap.references import Reference, check_digest
 from airgap.stores import Chunk, Content
 from airgap.stores.reading import verified
-from airgap.stores.registry.client import Client, Connections, Request, Transient, failure, refused
-from airgap.stores.registry.elsewhere import origin_of, refusal
+from airgap.stores.registry.client import Client, Connections, Request, failure, refused
+from airgap.stores.registry.elsewhere import joined, origin_of, refusal
 from airgap.stores.registry.mirrors import Endpoint, Mirrors
+from airgap.stores.registry.retry import Transient
 
 if TYPE_CHECKING:
     import requests
@@ -39,15 +39,16 @@ class RegistryStore:
 
     def resolve(self, reference: Reference) -> Descriptor:
         """What a name stands for now; the manifest itself comes along and is kept for `manifest`."""
-        return self._somewhere(reference.name, lambda client, at: self._get_manifest(client, at, reference))
+        found, data = self._somewhere(reference.name, lambda client, at: self._get_manifest(client, at, reference))
+        self._read[found.digest] = data
+        return found
 
     def manifest(self, name: str, descriptor: Descriptor) -> bytes:
         """A manifest by its digest, checked."""
         data = self._read.pop(descriptor.digest, None)
         if data is None:
             reference = _by_digest(name, descriptor)
-            self._somewhere(name, lambda client, at: self._get_manifest(client, at, reference))
-            data = self._read.pop(descriptor.digest)
+            _, data = self._somewhere(name, lambda client, at: self._get_manifest(client, at, reference))
         return verify(data, descriptor, name)
 
     def blob(self, name: str, descriptor: Descriptor, offset: int = 0) -> Iterator[Chunk]:
@@ -63,7 +64,7 @@ class RegistryStore:
         digest = response.headers.get("Docker-Content-Digest", "")
         if response.status_code == 200 and digest:
             media_type = response.headers.get("Content-Type", "").partition(";")[0]
-            return Descriptor(media_type, _sound(digest, client), int(response.headers.get("Content-Length") or 0))
+            return Descriptor(media_type, _sound(digest, client), _length(response))
         if response.status_code == 404:
             return None
         if response.status_code in (200, 405):
@@ -135,7 +136,7 @@ class RegistryStore:
                 continue
         return ask(self._connections.client(last), last)
 
-    def _get_manifest(self, client: Client, at: Endpoint, reference: Reference) -> Descriptor:
+    def _get_manifest(self, client: Client, at: Endpoint, reference: Reference) -> tuple[Descriptor, bytes]:
         path = f"/v2/{at.repository}/manifests/{reference.version}"
         what = f"cannot get the manifest of `{reference}`"
         response = client.expect(Request("GET", path, at.repository, headers={"Accept": _ACCEPT}), what, 200)
@@ -148,8 +149,7 @@ class RegistryStore:
         if wanted.startswith("sha512:") or (wanted and wanted != found.digest):
             found = Descriptor(found.media_type, _sound(wanted, client), found.size)
             verify(data, found, str(reference))
-        self._read[found.digest] = data
-        return found
+        return found, data
 
     def _body(self, client: Client, response: requests.Response) -> Iterator[Chunk]:
         try:
@@ -179,7 +179,8 @@ class RegistryStore:
             headers = {"Range": f"bytes={position}-"} if position else {}
             path = f"/v2/{at.repository}/blobs/{descriptor.digest}"
             what = f"cannot get `{descriptor.digest}` of `{name}`"
-            return client, client.expect(Request("GET", path, at.repository, headers=headers), what, 200, 206, 416)
+            good = (200, 206, 416) if position else (200,)
+            return client, client.expect(Request("GET", path, at.repository, headers=headers), what, *good)
 
         client, response = self._somewhere(name, ask)
         if position == 0 or response.status_code == 206:
@@ -243,6 +244,12 @@ def _by_digest(name: str, descriptor: Descriptor) -> Reference:
     return Reference(registry, repository, digest=descriptor.digest)
 
 
+def _length(response: requests.Response) -> int:
+    """What a server says of the length; nothing is built on it, so nonsense counts as unknown."""
+    text = response.headers.get("Content-Length", "")
+    return int(text) if text.isascii() and text.isdigit() else 0
+
+
 def _sound(digest: str, client: Client) -> str:
     try:
         return check_digest(digest)
@@ -288,7 +295,7 @@ def _upload_url(client: Client, response: requests.Response, at: Endpoint, descr
     location = response.headers.get("Location", "")
     if not location:
         raise StoreError(f"`{client.host}` accepts an upload to `{at}`, but does not say where")
-    url = urljoin(client.absolute(f"/v2/{at.repository}/blobs/uploads/"), location)
+    url = joined(client.absolute(f"/v2/{at.repository}/blobs/uploads/"), location)
     origin = origin_of(client.absolute("/"))
     why = refusal(url, origin)
     if why:

@@ -9,6 +9,7 @@ import pytest
 from airgap.errors import AccessDenied, StoreError
 from airgap.stores.registry.authentication import Authenticator, Challenge, parse_challenges
 from airgap.stores.registry.credentials import Login
+from airgap.stores.registry.retry import Transient
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,19 @@ def test_an_identity_token_is_exchanged_by_post_and_never_sent_as_a_password() -
     assert headers == {}
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b"[]", b'{"token": "x" ', b"x" * 70_000])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"{}",
+        b"[]",
+        b'{"token": "x" ',
+        b"x" * 70_000,
+        b'{"token": "a\\nb"}',
+        b'{"token": 7}',
+    ],
+)
 def test_a_token_server_that_gives_no_token_is_said_to_give_none(body: bytes) -> None:
     with pytest.raises(StoreError, match="token server"):
         authenticator(Answers(body)).answer(HEADER_SAME, "repository:a/b:pull", "a/b")
@@ -119,8 +132,31 @@ def test_a_token_server_that_gives_no_token_is_said_to_give_none(body: bytes) ->
 def test_a_refused_login_is_told_apart_from_a_broken_server() -> None:
     with pytest.raises(AccessDenied, match="refuses the login"):
         authenticator(Answers(b"", status=401)).answer(HEADER_SAME, "s", "a/b")
-    with pytest.raises(StoreError, match="answered 500"):
-        authenticator(Answers(b"", status=500)).answer(HEADER_SAME, "s", "a/b")
+    with pytest.raises(Transient, match="answered 503"):
+        authenticator(Answers(b"", status=503)).answer(HEADER_SAME, "s", "a/b")
+    with pytest.raises(StoreError, match="answered 418"):
+        authenticator(Answers(b"", status=418)).answer(HEADER_SAME, "s", "a/b")
+
+
+def test_a_token_that_claims_to_live_for_ever_is_taken() -> None:
+    body = b'{"token": "t", "expires_in": 1e400}'
+    assert authenticator(Answers(body)).answer(HEADER_SAME, "s", "a/b") == "Bearer t"
+
+
+def test_a_token_that_another_worker_has_renewed_is_taken_and_no_third_is_asked_for() -> None:
+    answers = Answers(b'{"token": "first"}', b'{"token": "second"}')
+    ours = authenticator(answers)
+    failed = ours.answer(HEADER_SAME, "s", "a/b")
+    renewed = ours.answer(HEADER_SAME, "s", "a/b", failed)
+    assert ours.answer(HEADER_SAME, "s", "a/b", failed) == renewed == "Bearer second"
+    assert len(answers.asked) == 2
+
+
+def test_each_repository_has_the_login_that_its_owner_gave_it() -> None:
+    logins = {"a/x": Login("u", "one"), "b/y": Login("u", "two")}
+    ours = Authenticator("https://reg.invalid", logins.get, Answers())
+    first = ours.answer('Basic realm="x"', "s", "a/x")
+    assert ours.header("s", "b/y") == logins["b/y"].basic != first
 
 
 def test_a_documentation_address_is_no_place_for_a_login() -> None:
