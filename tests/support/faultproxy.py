@@ -85,10 +85,17 @@ def fault_proxy(upstream: str, *faults: Fault) -> Iterator[FaultProxy]:
 
     server = _Server(("127.0.0.1", 0), Handler)
     state.host = f"127.0.0.1:{server.server_port}"
+    with _serving(server):
+        yield state
+
+
+@contextlib.contextmanager
+def _serving(server: http.server.HTTPServer) -> Iterator[None]:
+    """Answer in a thread until the block ends."""
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
-        yield state
+        yield
     finally:
         server.shutdown()
         server.server_close()
@@ -217,11 +224,5 @@ def sink(address: str = "127.0.0.2", body: bytes = b"") -> Iterator[Sink]:
 
     server = _Server((address, 0), Handler)
     state.url = f"http://{address}:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with _serving(server):
         yield state
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
