@@ -44,6 +44,10 @@ class Hasher(Protocol):
         """The hash of all bytes so far, in lower case."""
         ...
 
+    def copy(self) -> Hasher:
+        """One that goes on from here by itself."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
