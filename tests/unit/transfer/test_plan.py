@@ -76,7 +76,7 @@ def test_what_is_there_is_neither_copied_nor_asked_for_again() -> None:
     graph = walk(source, names)
     engine.run(plan.plan(graph, target, same(names)), source, target)
     again = plan.plan(graph, target, same(names))
-    assert again.is_done
+    assert [image.complete for image in again.images] == [True, True]
     assert again.bytes == 0
     assert again.copies == ()
 
@@ -89,7 +89,7 @@ def test_an_index_whose_child_is_gone_is_not_complete() -> None:
     engine.run(plan.plan(graph, target, same(names)), source, target)
     child = graph.nodes[graph.images[0].root.digest].wanted[0]
     target.places.discard(("r.io/m", child.digest))
-    assert not plan.plan(graph, target, same(names)).is_done
+    assert not plan.plan(graph, target, same(names)).images[0].complete
 
 
 def test_manifests_arrive_after_their_blobs_and_names_last() -> None:
@@ -122,7 +122,7 @@ def test_events_add_up_to_the_bytes_that_were_planned() -> None:
     add_image(source, str(names[0]), size=3_000_000)
     seen: list[events.Event] = []
     todo = plan.plan(walk(source, names), target, same(names))
-    report = engine.run(todo, source, target, observe=seen.append)
+    report = engine.run(todo, source, target, engine.Conduct(observe=seen.append))
     planned = next(event for event in seen if isinstance(event, events.Planned))
     assert planned.bytes == report.bytes == sum(e.bytes for e in seen if isinstance(e, events.Moved))
 
