@@ -49,6 +49,7 @@ UPLOAD_WHOLE: Final = 64 * MIB  # goes up in one request: what a broken connecti
 UPLOAD_CHUNK: Final = 32 * MIB  # of what is larger: a request costs milliseconds, a lost chunk is sent again
 UPLOAD_CHUNK_SMALL: Final = 4 * MIB  # the most that GHCR takes in a chunk
 UPLOAD_CHUNK_LEAST: Final = 64 * KIB  # that a user may ask for; nginx takes 1 MiB unless told otherwise
+UPLOAD_CHUNK_MOST: Final = 5 * GIB  # what S3, behind many registries, takes at once
 JOURNAL: Final = 16 * MIB
 CONNECT_SECONDS: Final = 15.0
 STALL_SECONDS: Final = 60.0

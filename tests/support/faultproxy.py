@@ -156,12 +156,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         return self.rfile.read(length) if length else b""
 
     def _forward(self, body: bytes) -> Answer:
-        connection = http.client.HTTPConnection(self.proxy.upstream, timeout=30)
         headers = {key: value for key, value in self.headers.items() if key.lower() != "connection"}
-        connection.request(self.command, self.path, body or None, headers)
-        response = connection.getresponse()
-        answer = Answer(response.status, response.getheaders(), response.read())
-        connection.close()
+        with contextlib.closing(http.client.HTTPConnection(self.proxy.upstream, timeout=30)) as connection:
+            connection.request(self.command, self.path, body or None, headers)
+            response = connection.getresponse()
+            answer = Answer(response.status, response.getheaders(), response.read())
         with _LOCK:
             self.proxy.passed.append((self.command, len(body)))
         return answer

@@ -13,6 +13,7 @@ from airgap.transfer.engine import Conduct
 
 if TYPE_CHECKING:
     from airgap.stores.registry import RegistryStore
+    from airgap.stores.registry.uploads import Uploads
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,12 @@ class Run:
         """Registries to read from, through mirrors."""
         return _store(self, mirrored=True)
 
-    def target(self) -> RegistryStore:
+    def target(self, uploads: Uploads | None = None) -> RegistryStore:
         """Registries to write to: at their own address, whatever mirrors there are for reading."""
-        return _store(self, mirrored=False)
+        return _store(self, uploads, mirrored=False)
 
 
-def _store(run: Run, *, mirrored: bool) -> RegistryStore:
+def _store(run: Run, uploads: Uploads | None = None, *, mirrored: bool) -> RegistryStore:
     from airgap.stores.registry import Connections, Mirrors, RegistryStore, Trust
     from airgap.stores.registry.retry import Patience
 
@@ -62,4 +63,4 @@ def _store(run: Run, *, mirrored: bool) -> RegistryStore:
     mirrors = Mirrors.of(access.mirrors) if mirrored else Mirrors()
     trust = Trust.of(access.ca_file, access.plain_http, access.unverified)
     connections = Connections(trust, workers=run.workers, patience=Patience(run.stopped))
-    return RegistryStore(connections, mirrors)
+    return RegistryStore(connections, mirrors, uploads)

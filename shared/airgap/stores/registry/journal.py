@@ -92,6 +92,7 @@ class Journal:
         try:
             with durable.explained(self.path):
                 if uploads:
+                    self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                     durable.write_file(self.path, document, mode=_MODE)
                 else:
                     self.path.unlink(missing_ok=True)

@@ -5,12 +5,13 @@ Source: OCI distribution-spec v1.1.1. Manifests travel as the very bytes receive
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from airgap import limits
-from airgap.descriptors import INDEXES, MANIFESTS, Descriptor, media_type_of, verify
+from airgap.descriptors import INDEXES, MANIFESTS, Descriptor, artifact_type_of, media_type_of, verify
 from airgap.errors import AccessDenied, InvalidManifest, InvalidReference, StoreError, UnknownContent
 from airgap.references import Reference, check_digest
 from airgap.stores import Chunk, Content
@@ -191,35 +192,41 @@ class RegistryStore:
         path = f"/v2/{at.repository}/manifests/{reference.version}"
         headers = {"Content-Type": descriptor.media_type}
         request = Request("PUT", path, at.repository, PUSH, headers, lambda: data, retried=False)
-        failures = 0
-        while True:
+        for failures in itertools.count(1):
             try:
-                _check_stored(client.send(request), client, reference, descriptor)
+                response = client.send(request)
+                if response.status_code not in (200, 201, 202, 204):
+                    raise _refused_manifest(Refusal.of(response), client, reference, data)
             except Transient as error:
                 found = self.find(reference)
-                if found is None or found.digest != descriptor.digest:
-                    failures += 1
-                    client.patience.wait(failures, f"`{reference}`: {error}", error.retry_after)
-                    continue
-            return
+                if found is not None and found.digest == descriptor.digest:
+                    return  # only the answer was lost
+                client.patience.wait(failures, f"`{reference}`: {error}", error.retry_after)
+            else:
+                response.close()
+                _check_stored(response, client, reference, descriptor)
+                return
+
+
+def _refused_manifest(refused: Refusal, client: Client, reference: Reference, data: bytes) -> Exception:
+    """What the refusal of a manifest means."""
+    what = f"cannot push the manifest of `{reference}`"
+    if refused.may_pass:
+        return Transient(f"`{client.host}` answered {refused}", refused.retry_after)
+    if refused.is_unknown_content:
+        return UnknownContent(f"{what}: `{client.host}` answered {refused}", refused.digests)
+    error = refused.error(what, client.host)
+    kind = artifact_type_of(data)
+    if kind and refused.status in (400, 415):
+        error.hint = (
+            f"this is an artifact of type {kind}, and `{client.host}` may take images only; whoever runs it may be "
+            "able to allow it (in Quay: ALLOWED_OCI_ARTIFACT_TYPES)"
+        )
+    return error
 
 
 def _check_stored(response: requests.Response, client: Client, reference: Reference, descriptor: Descriptor) -> None:
-    """Whether a manifest was stored, and as what it is.
-
-    Raises:
-        UnknownContent: the registry does not have what the manifest names. StoreError: it refuses otherwise.
-        Transient: it may store it a little later.
-    """
-    what = f"cannot push the manifest of `{reference}`"
-    if response.status_code not in (200, 201, 202, 204):
-        refused = Refusal.of(response)
-        if refused.may_pass:
-            raise Transient(f"`{client.host}` answered {refused}", refused.retry_after)
-        if refused.is_unknown_content:
-            raise UnknownContent(f"{what}: `{client.host}` answered {refused}", refused.digests)
-        raise refused.error(what, client.host)
-    response.close()
+    """A registry may name a manifest by another algorithm; by the same one it must be the same name."""
     said = response.headers.get("Docker-Content-Digest", descriptor.digest)
     if said.partition(":")[0] == descriptor.digest.partition(":")[0] and said != descriptor.digest:
         raise StoreError(f"`{client.host}` stored `{reference}` as {said}, not {descriptor.digest}")
