@@ -1,85 +1,35 @@
-"""Faults of uploads, by their numbers in the catalogue (docs/faults.md)."""
+"""Uploads that break, by their numbers in the catalogue (docs/faults.md)."""
 
 from __future__ import annotations
 
-import dataclasses
-import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.faultproxy import Answer, Fault, FaultProxy, fault_proxy, sink
-from tests.support.images import add_image, add_index, layer
+from tests.support.faultproxy import Answer, Fault, FaultProxy, fault_proxy
 from tests.support.registry import (
     Registry,
     TokenServer,
     login,
     restarting_registry,
-    serving_registry,
     store_for,
 )
+from tests.support.uploads import CHUNK, SIZE, UPLOADS, Blob, answering, check_stored, repository, starts_at, store
 
-from airgap.descriptors import OCI_LAYER, Descriptor
-from airgap.errors import AccessDenied, ContentMismatch, NotFound, StoreError, UnknownContent
-from airgap.limits import KIB
-from airgap.references import Reference
+from airgap.errors import ContentMismatch
 from airgap.stores import Chunk, Content
 from airgap.stores.memory import MemoryStore
 from airgap.stores.registry import Connections, RegistryStore
 from airgap.stores.registry.journal import Journal
 from airgap.stores.registry.retry import Patience
 from airgap.stores.registry.uploads import Uploads
-from airgap.transfer import engine, plan
-from airgap.transfer.graph import walk
-
-CHUNK = 100 * KIB
-SIZE = 5 * CHUNK - 7
-UPLOADS = "/blobs/uploads/"
-
-
-@dataclasses.dataclass
-class Blob:
-    """Bytes nobody has pushed yet, and how often they were read."""
-
-    data: bytes = dataclasses.field(default_factory=lambda: os.urandom(SIZE))
-    opened: list[int] = dataclasses.field(default_factory=list)
-
-    @property
-    def descriptor(self) -> Descriptor:
-        return Descriptor.of(self.data, OCI_LAYER)
-
-    def content(self, offset: int) -> Iterator[Chunk]:
-        self.opened.append(offset)
-        for start in range(offset, len(self.data), 30_000):
-            yield self.data[start : start + 30_000]
 
 
 @pytest.fixture
 def blob() -> Blob:
     return Blob()
-
-
-def store(*, chunk: int = 0, journal: Journal | None = None, attempts: int = 4) -> RegistryStore:
-    patience = Patience(attempts=attempts, backoff=0.01)
-    return RegistryStore(Connections(patience=patience), uploads=Uploads(journal, chunk))
-
-
-def repository(registry: Registry, host: str) -> str:
-    return f"{host}/{registry.repository().partition('/')[2]}"
-
-
-def check_stored(registry: Registry, name: str, blob: Blob) -> None:
-    """Ask the registry itself, and read the content back."""
-    direct = f"{registry.host}/{name.partition('/')[2]}"
-    got = b"".join(bytes(chunk) for chunk in store_for(registry).blob(direct, blob.descriptor))
-    assert got == blob.data
-
-
-def answering(status: int, body: bytes = b"", **headers: str) -> Answer:
-    pairs = [(key.replace("_", "-"), value) for key, value in headers.items()]
-    return Answer(status, [*pairs, ("Content-Length", str(len(body)))], body)
 
 
 def test_a_large_blob_goes_up_in_chunks_in_order_and_is_read_once(registry: Registry, blob: Blob) -> None:
@@ -106,10 +56,6 @@ def test_a_reset_within_a_chunk_costs_this_blob_and_no_other(registry: Registry,
         assert proxy.took("PATCH") == 2 * (SIZE + 2 * CHUNK)
     check_stored(registry, name, blob)
     check_stored(registry, name, other)
-
-
-def starts_at(headers: object, offset: int) -> bool:
-    return str(headers.get("Content-Range", "")).startswith(f"{offset}-")  # type: ignore[attr-defined]
 
 
 def test_f17_a_lost_answer_to_a_chunk_never_puts_it_there_twice(registry: Registry, blob: Blob) -> None:
@@ -176,23 +122,6 @@ def test_a_lost_answer_to_the_closing_put_is_not_a_lost_upload(registry: Registr
     check_stored(registry, name, blob)
 
 
-def test_f19_a_lost_answer_to_a_manifest_is_looked_up_instead_of_sent_again(registry: Registry) -> None:
-    origin = MemoryStore()
-    with fault_proxy(registry.host) as proxy:
-        name = Reference.parse(repository(registry, proxy.host) + ":1")
-        add_index(origin, str(name))
-        proxy.faults += [Fault("PUT", "/manifests/sha256:", drop_answer=True), Fault("PUT", "/1$", drop_answer=True)]
-        push(origin, name, store())
-        assert sum(r.startswith("PUT") and "/manifests/" in r for r in proxy.requests) == 3
-    found = store_for(registry).find(Reference.parse(f"{registry.host}/{name.repository}:1"))
-    assert found is not None
-    assert found.digest == origin.resolve(name).digest
-
-
-def push(origin: MemoryStore, name: Reference, target: RegistryStore) -> None:
-    engine.run(plan.plan(walk(origin, [name]), target, {name: name}), origin, target)
-
-
 def test_f9_a_token_that_ends_in_an_upload_is_renewed_and_the_same_upload_goes_on(
     token_registry: Registry,
     token_server: tuple[TokenServer, Path],
@@ -218,64 +147,6 @@ def test_f9_a_token_that_ends_in_an_upload_is_renewed_and_the_same_upload_goes_o
         assert len(sessions) == 1
         monkeypatch.setattr(server, "lifetime", 300)
         assert store().has(name, blob.descriptor)
-
-
-def sized(status: int, body: bytes = b"") -> Answer:
-    return answering(status, body, Content_Type="text/html")
-
-
-NO_SPACE = b'{"errors":[{"code":"UNKNOWN","message":"unknown error","detail":{"Enclosed":{"Op":"write","Err":28}}}]}'
-
-
-@pytest.mark.parametrize("method", ["POST", "PATCH", "PUT"])
-@pytest.mark.parametrize(
-    ("answer", "hint"),
-    [
-        pytest.param(sized(413, b"<html>too large</html>"), "--chunk-size", id="F15-413"),
-        pytest.param(sized(507), "is full", id="F15-507"),
-        pytest.param(sized(500, NO_SPACE), "is full", id="F15-500-errno"),
-        pytest.param(sized(500, b"write /x: no space left on device"), "is full", id="F15-500-text"),
-    ],
-)
-def test_no_room_there_is_said_at_once_and_not_asked_for_again(
-    registry: Registry, blob: Blob, method: str, answer: Answer, hint: str
-) -> None:
-    with fault_proxy(registry.host, Fault(method, UPLOADS, 99, answer=answer)) as proxy:
-        with pytest.raises(StoreError) as caught:
-            store(chunk=CHUNK).put_blob(repository(registry, proxy.host), blob.descriptor, blob.content)
-        assert proxy.count(method) == 1
-    assert hint in caught.value.hint
-    assert str(answer.status) in caught.value.message
-
-
-REFUSALS = {
-    "read-only": (405, "UNSUPPORTED", "The operation is unsupported.", "read-only"),
-    "quota": (403, "DENIED", "adding 29.0 MiB of storage resource, which when updated to current usage of 152.4 MiB "
-              "will exceed the configured upper limit of 160.0 MiB.", "quota"),
-    "project": (404, "NOT_FOUND", "project shop not found", "--create-projects"),
-    "repository": (404, "NAME_UNKNOWN", "The repository with name 'a' does not exist in the registry", "beforehand"),
-    "denied": (403, "DENIED", "requested access to the resource is denied", "log in"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("key", REFUSALS)
-def test_a_refusal_comes_with_the_registrys_words_and_with_what_helps(registry: Registry, blob: Blob, key: str) -> None:
-    status, code, words, hint = REFUSALS[key]
-    body = f'{{"errors":[{{"code":"{code}","message":"{words}"}}]}}'.encode()
-    with fault_proxy(registry.host, Fault("POST", UPLOADS, 99, answer=answering(status, body))) as proxy:
-        with pytest.raises(StoreError) as caught:
-            store().put_blob(repository(registry, proxy.host), blob.descriptor, blob.content)
-        assert proxy.count("POST") == 1
-    assert words in caught.value.message
-    assert hint in caught.value.hint
-
-
-def test_a_registry_that_only_reads_says_so(tmp_path: Path, blob: Blob) -> None:
-    storage = {"filesystem": {"rootdirectory": str(tmp_path)}, "maintenance": {"readonly": {"enabled": True}}}
-    with serving_registry(tmp_path, storage=storage) as registry, pytest.raises(StoreError) as caught:
-        store().put_blob(registry.repository(), blob.descriptor, blob.content)
-    assert "405" in caught.value.message
-    assert "read-only" in caught.value.hint
 
 
 def test_f21_a_registry_that_is_killed_and_comes_back_is_sent_only_what_it_does_not_have(
@@ -395,136 +266,6 @@ def test_a_journal_that_cannot_be_read_is_said_and_done_without(
     assert str(path) in notes[0]
 
 
-def located(place: Callable[[str], str]) -> Callable[[Answer], Answer]:
-    """An answer whose Location is rewritten."""
-
-    def alter(answer: Answer) -> Answer:
-        return Answer(
-            answer.status,
-            [("Location", place(answer.header("Location"))), *answer.without("location")],
-            answer.body,
-        )
-
-    return alter
-
-
-def from_root(location: str) -> str:
-    return "/" + location.split("/", 3)[3]
-
-
-def from_here(location: str) -> str:
-    return location.rpartition("/")[2]
-
-
-@pytest.mark.parametrize("place", [from_root, from_here])
-@pytest.mark.parametrize("chunk", [0, CHUNK])
-def test_a_location_may_be_relative_and_keeps_its_query(
-    registry: Registry, blob: Blob, place: Callable[[str], str], chunk: int
-) -> None:
-    alter = located(place)
-    with fault_proxy(registry.host, *(Fault(m, UPLOADS, 99, alter=alter) for m in ("POST", "PATCH"))) as proxy:
-        name = repository(registry, proxy.host)
-        store(chunk=chunk).put_blob(name, blob.descriptor, blob.content)
-    check_stored(registry, name, blob)
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        pytest.param("http://169.254.169.254/x?_state=s3cret", id="F28-link-local"),
-        pytest.param("http://user:s3cret@127.0.0.1:1/x", id="F28-userinfo"),
-        pytest.param("gopher://127.0.0.1/s3cret", id="F28-scheme"),
-        pytest.param("http://[bad/s3cret", id="F28-nonsense"),
-    ],
-)
-@pytest.mark.parametrize("method", ["POST", "PATCH"])
-def test_an_upload_is_not_sent_to_a_place_that_cannot_be_meant(
-    registry: Registry, blob: Blob, method: str, url: str
-) -> None:
-    with (
-        fault_proxy(registry.host, Fault(method, UPLOADS, alter=located(lambda _: url))) as proxy,
-        pytest.raises(StoreError) as caught,
-    ):
-        store(chunk=CHUNK).put_blob(repository(registry, proxy.host), blob.descriptor, blob.content)
-    assert "s3cret" not in caught.value.message + caught.value.hint
-
-
-def test_f28_an_upload_that_is_taken_elsewhere_carries_no_login(
-    basic_registry: Registry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, blob: Blob
-) -> None:
-    with sink(body=b"ok") as elsewhere, fault_proxy(basic_registry.host) as proxy:
-        there = located(lambda _: f"{elsewhere.url}/upload?x=1")
-        proxy.faults.append(
-            Fault("POST", UPLOADS, 9, alter=lambda answer: there(answer) if answer.status == 202 else answer)
-        )
-        login(monkeypatch, tmp_path, proxy.host)
-        with pytest.raises(StoreError):  # the sink stores nothing
-            store(chunk=10 * SIZE).put_blob(repository(basic_registry, proxy.host), blob.descriptor, blob.content)
-        assert elsewhere.requests
-        assert set(elsewhere.logins) == {""}
-
-
-def test_f28_an_upload_over_https_is_not_sent_on_by_http(tls_registry: Registry, blob: Blob) -> None:
-    """The registry behind a proxy that does not say by what scheme it was asked."""
-    from airgap.stores.registry.elsewhere import refusal
-
-    assert "by http" in refusal(f"http://{tls_registry.host}/x", f"https://{tls_registry.host}")
-
-
-def test_f44_two_pushers_with_blobs_in_common_both_succeed(registry: Registry) -> None:
-    shared = layer(os.urandom(SIZE))
-    origin = MemoryStore()
-    place = registry.repository()
-    names = [Reference.parse(f"{place}:{number}") for number in range(2)]
-    for name in names:
-        add_image(origin, str(name), layers=[shared, layer(os.urandom(1000))])
-    failures: list[BaseException] = []
-
-    def run(name: Reference) -> None:
-        try:
-            push(origin, name, store(chunk=CHUNK))
-        except BaseException as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=run, args=(name,)) for name in names]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
-    for name in names:
-        assert store_for(registry).resolve(name).digest == origin.resolve(name).digest
-        graph = walk(store_for(registry), [name])
-        assert all(store_for(registry).has(name.name, b) for image in graph.images for b in graph.blobs_of(image))
-
-
-def test_f25_a_manifest_that_is_refused_for_its_content_names_what_is_missing(registry: Registry) -> None:
-    origin = MemoryStore()
-    name = Reference.parse(registry.repository() + ":1")
-    manifest = add_image(origin, str(name))
-    with pytest.raises(UnknownContent) as caught:
-        store().put_manifest(name.name, manifest, origin.blobs[manifest.digest])
-    blobs = {blob.digest for image in walk(origin, [name]).images for blob in walk(origin, [name]).blobs_of(image)}
-    assert caught.value.digests
-    assert caught.value.digests <= blobs
-
-
-def test_an_upload_without_a_place_to_go_is_an_error(registry: Registry, blob: Blob) -> None:
-    nowhere = Fault("POST", UPLOADS, answer=answering(202))
-    with fault_proxy(registry.host, nowhere) as proxy, pytest.raises(StoreError, match="does not say where"):
-        store().put_blob(repository(registry, proxy.host), blob.descriptor, blob.content)
-
-
-def test_a_pause_that_the_registry_asks_for_is_kept(registry: Registry, blob: Blob) -> None:
-    busy = Fault("PATCH", UPLOADS, answer=answering(429, Retry_After="1"))
-    with fault_proxy(registry.host, busy) as proxy:
-        name = repository(registry, proxy.host)
-        started = time.monotonic()
-        store(chunk=CHUNK).put_blob(name, blob.descriptor, blob.content)
-        assert time.monotonic() - started >= 0.9
-    check_stored(registry, name, blob)
-
-
 @pytest.mark.parametrize("chunk", [0, CHUNK])
 def test_content_that_turns_out_wrong_is_never_sent_whole(registry: Registry, chunk: int) -> None:
     honest, other = Blob(), Blob()
@@ -534,16 +275,3 @@ def test_content_that_turns_out_wrong_is_never_sent_whole(registry: Registry, ch
     with fault_proxy(registry.host) as proxy, pytest.raises(ContentMismatch):
         store(chunk=chunk).put_blob(repository(registry, proxy.host), honest.descriptor, content)
     assert "PUT" not in [method for method, _ in proxy.passed]  # what closes the upload never was complete
-
-
-def test_not_found_is_what_a_missing_repository_is(registry: Registry, blob: Blob) -> None:
-    unknown = answering(404, b'{"errors":[{"code":"NAME_UNKNOWN","message":"no such repository"}]}')
-    with fault_proxy(registry.host, Fault("PUT", UPLOADS, 9, answer=unknown)) as proxy, pytest.raises(NotFound):
-        store().put_blob(repository(registry, proxy.host), blob.descriptor, blob.content)
-
-
-def test_an_upload_that_may_not_be_made_is_refused_once(registry: Registry, blob: Blob) -> None:
-    denied = answering(403, b'{"errors":[{"code":"DENIED","message":"no"}]}')
-    with fault_proxy(registry.host, Fault("PATCH", UPLOADS, 9, answer=denied)) as proxy, pytest.raises(AccessDenied):
-        store(chunk=CHUNK).put_blob(repository(registry, proxy.host), blob.descriptor, blob.content)
-    assert proxy.count("PATCH") == 1

@@ -97,13 +97,13 @@ class Restarting:
 
     def _configured(self, secret: str) -> Path:
         settings = dict(self.settings)
-        tls = settings.pop("tls", None)
+        tls, http = settings.pop("tls", None), settings.pop("http", {})
         config = {
             "version": 0.1,
             "log": {"level": "warn", "accesslog": {"disabled": False}},
             "storage": {"filesystem": {"rootdirectory": str(self.directory / "data")}, "delete": {"enabled": True}},
             **settings,
-            "http": {"addr": self.host, "secret": secret, **({"tls": tls} if tls else {})},
+            "http": {"addr": self.host, "secret": secret, **({"tls": tls} if tls else {}), **dict(http)},  # type: ignore[call-overload]
         }
         path = self.directory / "config.yml"
         path.write_text(json.dumps(config))  # JSON is YAML

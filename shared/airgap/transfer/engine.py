@@ -194,14 +194,15 @@ class _Transfer:
         """Send again what the target said it had and has not: replicas lag behind, and others delete.
 
         Raises:
-            UnknownContent: nothing of ours is missing there.
+            UnknownContent: what it names is not ours to send.
         """
         name, source = publish.target.name, publish.image.reference.name
         blobs = self.plan.graph.blobs_of(publish.image)
         missing = [blob for blob in blobs if blob.digest in refusal.digests or not self.target.has(name, blob)]
-        if not missing and refusal.digests.isdisjoint(manifest.digest for manifest in publish.manifests):
+        ours = {blob.digest for blob in (*missing, *publish.manifests)}
+        if refusal.digests and refusal.digests.isdisjoint(ours):
             raise refusal
-        self.observe(events.Note(f"{refusal.message}; sending what is missing once more"))
+        self.observe(events.Note(f"{refusal.message}; sending what it lacks once more"))
         for blob in missing:
             self._carry(Copy(blob, source, name), name)
 

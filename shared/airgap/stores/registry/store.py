@@ -214,7 +214,8 @@ def _refused_manifest(refused: Refusal, client: Client, reference: Reference, da
     if refused.may_pass:
         return Transient(f"`{client.host}` answered {refused}", refused.retry_after)
     if refused.is_unknown_content:
-        return UnknownContent(f"{what}: `{client.host}` answered {refused}", refused.digests)
+        named = f" ({', '.join(sorted(refused.digests)[:3])})" if refused.digests else ""
+        return UnknownContent(f"{what}: `{client.host}` answered {refused}{named}", refused.digests)
     error = refused.error(what, client.host)
     kind = artifact_type_of(data)
     if kind and refused.status in (400, 415):
