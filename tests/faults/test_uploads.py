@@ -275,3 +275,13 @@ def test_content_that_turns_out_wrong_is_never_sent_whole(registry: Registry, ch
     with fault_proxy(registry.host) as proxy, pytest.raises(ContentMismatch):
         store(chunk=chunk).put_blob(repository(registry, proxy.host), honest.descriptor, content)
     assert "PUT" not in [method for method, _ in proxy.passed]  # what closes the upload never was complete
+
+
+def test_an_upload_that_is_opened_in_place_of_a_mount_is_the_one_that_is_used(registry: Registry, blob: Blob) -> None:
+    with fault_proxy(registry.host) as proxy:
+        name = repository(registry, proxy.host)
+        target = store()
+        assert not target.mount(name, blob.descriptor, f"{proxy.host}/test/never-pushed")
+        target.put_blob(name, blob.descriptor, blob.content)
+        assert proxy.count("POST") == 1
+    check_stored(registry, name, blob)

@@ -115,6 +115,8 @@ class RegistryStore:
         except (Transient, AccessDenied):
             return False
         response.close()
+        if response.status_code == 202:
+            self._uploads.offer(client, at, descriptor, response)
         return response.status_code == 201
 
     def _client(self, name: str) -> tuple[Client, Endpoint]:

@@ -54,7 +54,12 @@ class Uploads:
     def __init__(self, journal: Journal | None = None, chunk: int = 0) -> None:
         """Send what is larger than `chunk` bytes in chunks of that size; 0 leaves it to us."""
         self.journal = journal or Journal()
+        self.offers: dict[Place, requests.Response] = {}  # uploads that were opened in place of a mount
         self._ways = _Ways(chunk)
+
+    def offer(self, client: Client, at: Endpoint, blob: Descriptor, response: requests.Response) -> None:
+        """Keep what a registry answered that would not mount a blob: the upload it opened instead is the next one."""
+        self.offers[_place(client, at, blob)] = response
 
     def send(self, client: Client, at: Endpoint, blob: Descriptor, content: Content, has: Callable[[], bool]) -> None:
         """Upload a blob, across broken connections and lost answers.
@@ -69,7 +74,7 @@ class Uploads:
         Raises:
             StoreError: the registry refuses. ContentMismatch: the bytes are not the blob's; nothing was stored.
         """
-        upload = _Upload(client, at, blob, content, self.journal)
+        upload = _Upload(client, at, blob, content, self)
         failures, furthest = 0, 0
         while True:
             way = self._ways.of(client.host, blob.size)
@@ -128,7 +133,7 @@ class _Ways:
 class _Upload:
     """One blob on its way into one repository."""
 
-    def __init__(self, client: Client, at: Endpoint, blob: Descriptor, content: Content, journal: Journal) -> None:
+    def __init__(self, client: Client, at: Endpoint, blob: Descriptor, content: Content, uploads: Uploads) -> None:
         self.what = f"cannot upload to `{at}`"
         self.session: Session | None = None
         self._client = client
@@ -136,9 +141,9 @@ class _Upload:
         self._blob = blob
         self._content = content
         self._feed = _Feed(content, blob, str(at))
-        self._journal = journal
-        self._origin = origin_of(client.absolute("/"))
-        self._place = Place(self._origin, at.repository, blob.digest)
+        self._journal = uploads.journal
+        self._offers = uploads.offers
+        self._place = _place(client, at, blob)
 
     @property
     def offset(self) -> int:
@@ -182,7 +187,7 @@ class _Upload:
         algorithm = self._blob.digest.partition(":")[0]
         query = "" if algorithm == "sha256" else f"?digest-algorithm={algorithm}"
         path = f"/v2/{self._at.repository}/blobs/uploads/{query}"
-        response = self._ask("POST", path)
+        response = self._offers.pop(self._place, None) or self._ask("POST", path)
         if response.status_code not in (201, 202):
             refused = Refusal.of(response)
             if refused.may_pass:
@@ -197,7 +202,7 @@ class _Upload:
 
     def _as_confirmed(self, session: Session) -> Session | None:
         """The session as far as the registry has it; None where it has it no more, or cannot be believed (ECR)."""
-        if refusal(session.location, self._origin):
+        if refusal(session.location, self._place.origin):
             return None
         try:
             response = self._ask("GET", session.location, {})
@@ -263,11 +268,15 @@ class _Upload:
     def _location(self, response: requests.Response, before: str) -> str:
         """Where the next request goes: as given, relative or not, with its query; without one, where the last went."""
         url = joined(before, response.headers.get("Location", ""))
-        why = refusal(url, self._origin)
+        why = refusal(url, self._place.origin)
         if why:
             hint = "the proxy before the registry must pass X-Forwarded-Proto on" if "by http" in why else ""
             raise StoreError(f"`{self._client.host}` wants the upload at a place that is refused: {why}", hint=hint)
         return url
+
+
+def _place(client: Client, at: Endpoint, blob: Descriptor) -> Place:
+    return Place(origin_of(client.absolute("/")), at.repository, blob.digest)
 
 
 class Body:
