@@ -144,6 +144,7 @@ class _Upload:
         self._journal = uploads.journal
         self._offers = uploads.offers
         self._place = _place(client, at, blob)
+        self._is_taken_up = False  # from an earlier run
 
     @property
     def offset(self) -> int:
@@ -156,11 +157,15 @@ class _Upload:
         Raises:
             Transient: worth another attempt. _Unwanted: worth one in another way.
         """
-        if way == _WHOLE and self._blob.size:
-            size = self._blob.size
-            self._close(self._opened(way), {"Content-Length": str(size)}, lambda: Body(self._content(0), size))
-        else:
-            self._in_chunks(way)
+        size = self._blob.size
+        try:
+            if way == _WHOLE and size:
+                self._close(self._opened(way), {"Content-Length": str(size)}, lambda: Body(self._content(0), size))
+            else:
+                self._in_chunks(way)
+        except ContentMismatch:
+            self.forget()  # nobody shall go on after bytes that are not the blob's
+            raise
 
     def forget(self) -> None:
         """The upload is over."""
@@ -168,8 +173,7 @@ class _Upload:
         self._journal.drop(self._place)
 
     def _in_chunks(self, way: int) -> None:
-        known = self.session or self._journal.find(self._place)
-        session = self._as_confirmed(known) if known else None
+        session = self._still_open()
         if session is None:
             self.forget()
             session = self._opened(way)
@@ -199,6 +203,15 @@ class _Upload:
         least = response.headers.get("OCI-Chunk-Min-Length", "")
         chunk = max(way, int(least)) if least.isascii() and least.isdigit() and len(least) < 16 else way
         return Session(self._location(response, self._client.absolute(path)), 0, chunk)
+
+    def _still_open(self) -> Session | None:
+        """The upload that this run or an earlier one has begun, if the registry has it."""
+        if self.session is not None:
+            return self._as_confirmed(self.session)
+        kept = self._journal.find(self._place)
+        session = self._as_confirmed(kept) if kept else None
+        self._is_taken_up = session is not None
+        return session
 
     def _as_confirmed(self, session: Session) -> Session | None:
         """The session as far as the registry has it; None where it has it no more, or cannot be believed (ECR)."""
@@ -252,7 +265,8 @@ class _Upload:
         """Raise what an answer means: try again, try again in a new upload, try otherwise, or give up."""
         if refused.may_pass:
             raise self._transient(refused)
-        if refused.status == 404 and refused.codes & _SESSION_GONE:
+        is_damaged = self._is_taken_up and "DIGEST_INVALID" in refused.codes  # by what an earlier run has sent
+        if is_damaged or (refused.status == 404 and refused.codes & _SESSION_GONE):
             self.forget()
             raise self._transient(refused)
         if refused.status in (404, 416) and not is_new:  # it has more of the blob than we think, or nothing
