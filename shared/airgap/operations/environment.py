@@ -15,6 +15,7 @@ from airgap.transfer.engine import Conduct
 
 if TYPE_CHECKING:
     from airgap.stores.registry import Connections, RegistryStore
+    from airgap.stores.registry.courtesy import Allowance
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,11 @@ class Run:
         trust = Trust.of(access.ca_file, access.plain_http, access.unverified)
         patience = Patience(self.stopped)
         return Connections(trust, workers=self.workers, patience=patience, pace=self.pace, note=self._note)
+
+    @property
+    def allowances(self) -> tuple[Allowance, ...]:
+        """What the hosts that were asked still allow, as far as they say so."""
+        return self.connections.courtesy.allowances
 
     def sources(self) -> RegistryStore:
         """Registries to read from, through mirrors."""

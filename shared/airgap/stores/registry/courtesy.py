@@ -44,6 +44,10 @@ class Allowance:
             return None
         return cls(host, int(remaining[1]), int(limit[1]), int(limit[2] or remaining[2] or 0))
 
+    def __str__(self) -> str:
+        window = f" in {self.window / 3600:.3g} h" if self.window else ""
+        return f"`{self.host}` answers {self.remaining} more requests of {self.limit}{window}"
+
 
 class Gate:
     """One host's gate: so many requests at a time, none while the host wants to be left alone.
@@ -192,14 +196,8 @@ class Courtesy:
         with self._lock:
             self._allowances[host] = allowance
             wanted = self._wanted.get(host, 0)
-            is_low = allowance.remaining * 10 < allowance.limit or allowance.remaining < wanted
-            told = host in self._noted or not is_low
-            self._noted.update(() if told else (host,))
-        if not told and self._note is not None:
-            self._note(_low(allowance, wanted))
-
-
-def _low(allowance: Allowance, wanted: int) -> str:
-    hours = f" in {allowance.window / 3600:.3g} h" if allowance.window else ""
-    text = f"`{allowance.host}` answers {allowance.remaining} more requests of {allowance.limit}{hours}"
-    return f"{text}, and {wanted} manifests are still to be read from it" if allowance.remaining < wanted else text
+            lacks = allowance.remaining < wanted
+            is_news = host not in self._noted and (lacks or allowance.remaining * 10 < allowance.limit)
+            self._noted.update((host,) if is_news else ())
+        if is_news and self._note is not None:
+            self._note(f"{allowance}, and {wanted} manifests are still to be read from it" if lacks else str(allowance))

@@ -202,7 +202,7 @@ class RegistryStore:
 
         client, response = self._somewhere(name, ask)
         if response.status_code == 416:  # its body is not read: distribution 2.8 states a length it does not send
-            response.close()
+            response.raw.close()
             raise StoreError(f"`{client.host}` has less of `{descriptor.digest}` than it said")
         _check_range(response, descriptor, position)
         return client, response
