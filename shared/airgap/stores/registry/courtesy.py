@@ -24,7 +24,7 @@ from airgap.stores.registry.retry import Patience, parse_retry_after
 BUSY: Final = frozenset({429, 503})
 _POLL_SECONDS: Final = 0.1
 _ROUNDS: Final = 2  # times the attempts of one request that a host may say "busy", whoever asks, before we give up
-_COUNT: Final = re.compile(r"\s*(\d{1,12})\s*(?:[;,]\s*w=(\d{1,9}))?", re.ASCII)
+_COUNT: Final = re.compile(r"\s*(\d{1,12})(?!\d)\s*(?:[;,]\s*w=(\d{1,9}))?", re.ASCII)
 
 
 @dataclass(frozen=True)
