@@ -285,7 +285,7 @@ class Client:
         """https, unless the user said plain, or a registry on loopback does not speak TLS."""
         if self._plain_http:
             return f"http://{self._real_host}"
-        if is_loopback(self.host) and not _speaks_tls(self._real_host):
+        if is_loopback(self.host) and not _speaks_tls(self._real_host, self._connections.timeouts.connect):
             return f"http://{self._real_host}"
         return f"https://{self._real_host}"
 
@@ -329,7 +329,8 @@ def _words(body: bytes) -> str:
     try:
         errors = json.loads(body)["errors"]
         texts = [f"{e.get('code', '')} {e.get('message', '')}".strip() for e in errors[:3]]
-        return (": " + "; ".join(text for text in texts if text))[:500] if any(texts) else ""
+        one_line = (" ".join(text.split()) for text in texts)  # a second line could pass for ours
+        return (": " + "; ".join(text for text in one_line if text))[:500] if any(texts) else ""
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return ""
 
@@ -346,7 +347,7 @@ def _skew(response: requests.Response) -> str:
     return f"its clock is {abs(seconds)} s {'ahead of' if seconds > 0 else 'behind'} ours, and logins end by the clock"
 
 
-def _speaks_tls(host: str) -> bool:
+def _speaks_tls(host: str, seconds: float) -> bool:
     """Whether a loopback server starts a TLS handshake; whose certificate it has does not matter here."""
     parts = urlsplit(f"//{host}")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # without the system's certificates, which take time to read
@@ -354,7 +355,7 @@ def _speaks_tls(host: str) -> bool:
     context.verify_mode = ssl.CERT_NONE
     try:
         with (
-            socket.create_connection((parts.hostname or "", parts.port or 443), limits.CONNECT_SECONDS) as plain,
+            socket.create_connection((parts.hostname or "", parts.port or 443), seconds) as plain,
             context.wrap_socket(plain, server_hostname=parts.hostname),
         ):
             return True

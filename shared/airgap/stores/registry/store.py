@@ -157,14 +157,12 @@ class RegistryStore:
         request = Request("GET", path, at.repository, headers={"Accept": _ACCEPT})
         headers, data = _whole(client, request, str(reference))
         self._connections.courtesy.want(client.host, -1)
-        found = Descriptor.of(
-            data, media_type_of(data, headers.get("Content-Type", ""), f"the manifest of `{reference}`")
-        )
-        wanted = reference.digest or headers.get("Docker-Content-Digest", "")
-        if wanted.startswith("sha512:") or (wanted and wanted != found.digest):
-            found = Descriptor(found.media_type, _sound(wanted, client), found.size)
-            verify(data, found, str(reference))
-        return found, data
+        named = reference.digest or headers.get("Docker-Content-Digest", "")
+        digest = _sound(named, client) if named else Descriptor.of(data, "").digest
+        verify(data, Descriptor("", digest, len(data)), str(reference))
+        said = headers.get("Content-Type", "")
+        media_type = media_type_of(data, said, f"the manifest of `{reference}`")
+        return Descriptor(media_type, digest, len(data)), data
 
     def _resumed(self, name: str, descriptor: Descriptor, offset: int) -> Iterator[Chunk]:
         """The bytes of a blob from `offset`, across broken connections."""
@@ -174,8 +172,8 @@ class RegistryStore:
             try:
                 with contextlib.ExitStack() as turns:
                     client, response = self._open(name, descriptor, position, turns)
-                    again += _sent_again(client, response, position, again)
-                    passed = position if response.status_code == 200 else 0
+                    passed = _passed_over(client, response, position, again)
+                    again += passed
                     for chunk in _without_first(client.read(response), passed):
                         position += len(chunk)
                         yield chunk
@@ -300,14 +298,16 @@ def _whole(client: Client, request: Request, what: str) -> tuple[Mapping[str, st
             client.patience.wait(failures, f"`{what}`: {error}")
 
 
-def _sent_again(client: Client, response: requests.Response, position: int, before: int) -> int:
-    """Bytes that a server which ignores ranges sends once more, on top of those `before`.
+def _passed_over(client: Client, response: requests.Response, position: int, before: int) -> int:
+    """Bytes of an answer that we have already: all up to `position`, where the server ignores ranges.
 
     Raises:
-        StoreError: that is more than makes sense.
+        StoreError: with those `before`, it is more than makes sense to send again.
     """
-    if response.status_code != 200 or before + position <= limits.SENT_AGAIN:
-        return position if response.status_code == 200 else 0
+    if response.status_code != 200:
+        return 0
+    if before + position <= limits.SENT_AGAIN:
+        return position
     response.close()
     raise StoreError(
         f"`{client.host}` ignores ranges: it would send {position} bytes again to go on after them",
