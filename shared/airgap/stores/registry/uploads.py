@@ -241,7 +241,8 @@ class _Upload:
     def _ask(
         self, method: str, url: str, headers: dict[str, str] = EMPTY, body: Callable[[], Any] | None = None
     ) -> requests.Response:
-        return self._client.send(Request(method, url, self._at.repository, PUSH, headers, body, retried=False))
+        again = method in ("POST", "GET")  # where nothing is lost if the first did arrive
+        return self._client.send(Request(method, url, self._at.repository, PUSH, headers, body, retried=again))
 
     def _raise(self, refused: Refusal, *, is_new: bool = False) -> NoReturn:
         """Raise what an answer means: try again, try again in a new upload, try otherwise, or give up."""
