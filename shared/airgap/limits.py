@@ -20,6 +20,7 @@ BLOB: Final = 2**53 - 1  # the largest integer that every JSON reader agrees on
 # What servers say to us.
 TOKEN: Final = 64 * KIB
 ERROR_BODY: Final = 64 * KIB
+HEAD: Final = 64 * KIB  # status line and headers; the HTTP library bounds their number by 100
 REALM_URL: Final = 2 * KIB
 REDIRECTS: Final = 5
 CREDENTIAL_SECONDS: Final = 60.0  # that a credential plugin may take; some open a browser
@@ -53,7 +54,9 @@ UPLOAD_CHUNK_MOST: Final = 5 * GIB  # what S3, behind many registries, takes at 
 JOURNAL: Final = 16 * MIB
 CONNECT_SECONDS: Final = 15.0
 STALL_SECONDS: Final = 60.0
+STALL_BYTES: Final = 1 * KIB  # a line that carries less in that time stands still
 ATTEMPTS: Final = 6  # without progress; any progress starts the count anew
 BACKOFF_SECONDS: Final = 1.0
 BACKOFF_MOST_SECONDS: Final = 60.0
 RETRY_AFTER_MOST_SECONDS: Final = 600.0
+SENT_AGAIN: Final = 1 * GIB  # of one blob, by servers that ignore ranges; more is an error instead of a loop

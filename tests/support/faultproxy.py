@@ -10,8 +10,10 @@ import contextlib
 import fcntl
 import http.client
 import http.server
+import random
 import re
 import socket
+import ssl
 import struct
 import termios
 import threading
@@ -48,6 +50,8 @@ class Fault:
     alter: Callable[[Answer], Answer] | None = None
     answer: Answer | None = None  # in place of the server's
     drop_answer: bool = False  # the server does it, the client never hears of it
+    drip: float | None = None  # seconds between the bytes of the body, from `drip_after` on
+    drip_after: int = 0
     break_after: int | None = None  # bytes of the request's body that the server gets, then RST to both
     when: Callable[[Message, int], bool] = lambda _headers, _size: True  # of the request's headers and body's size
 
@@ -66,8 +70,9 @@ class FaultProxy:
     requests: list[str] = field(default_factory=list)
     logins: list[str] = field(default_factory=list)
     sent: dict[str, int] = field(default_factory=dict)  # path → body bytes that went to the client
+    rate: int = 0  # bytes a second of each body, either way; 0 is no limit
+    weather: Callable[[str, str], Fault | None] | None = None  # method and path → what happens besides `faults`
     received: list[tuple[str, int]] = field(default_factory=list)  # method and body bytes of each request
-
     answers: list[tuple[str, int]] = field(default_factory=list)  # "METHOD path" and the status it was given
     passed: list[tuple[str, int]] = field(default_factory=list)  # the same, of those that the server answered
 
@@ -85,21 +90,50 @@ class FaultProxy:
                 if fault.matches(method, path, headers, size):
                     fault.times -= 1
                     return fault
-        return None
+            return self.weather(method, path) if self.weather else None
 
 
 _LOCK = threading.Lock()
+_PIECE = 65_536
+
+
+def _sizes(length: int) -> list[int]:
+    """The sizes of the pieces that so many bytes are moved in."""
+    whole, rest = divmod(length, _PIECE)
+    return [_PIECE] * whole + [rest] * (rest > 0)
+
+
+def storm(seed: int, *, reset: float = 0.1, **answers: float) -> Callable[[str, str], Fault | None]:
+    """Weather in which each request may be reset, or answered `status_503=0.1`, by chance; the same for each seed."""
+    seen: dict[tuple[str, str], int] = {}
+
+    def strike(method: str, path: str) -> Fault | None:
+        place = re.sub(r"/blobs/uploads/.*", "/blobs/uploads/", path)
+        seen[method, place] = seen.get((method, place), 0) + 1
+        chance = random.Random(f"{seed} {method} {place} {seen[method, place]}").random()
+        if chance < reset:
+            return Fault(method, "", drop_answer=True)
+        chance -= reset
+        for name, share in answers.items():
+            if chance < share:
+                return Fault(method, "", answer=Answer(int(name[-3:]), [("Content-Length", "0")], b""))
+            chance -= share
+        return None
+
+    return strike
 
 
 @contextlib.contextmanager
-def fault_proxy(upstream: str, *faults: Fault) -> Iterator[FaultProxy]:
-    """Stand before `upstream` (HOST:PORT) with these faults."""
+def fault_proxy(upstream: str, *faults: Fault, tls: ssl.SSLContext | None = None) -> Iterator[FaultProxy]:
+    """Stand before `upstream` (HOST:PORT) with these faults; clients speak TLS with us where there is a context."""
     state = FaultProxy("", upstream, list(faults))
 
     class Handler(_Handler):
         proxy = state
 
     server = _Server(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     state.host = f"127.0.0.1:{server.server_port}"
     with _serving(server):
         yield state
@@ -154,7 +188,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _read_body(self) -> bytes:
         length = int(self.headers.get("Content-Length") or 0)
-        return self.rfile.read(length) if length else b""
+        pieces = [self._paced(self.rfile.read(size)) for size in _sizes(length)]
+        return b"".join(pieces)
+
+    def _paced(self, piece: bytes) -> bytes:
+        if self.proxy.rate:
+            time.sleep(len(piece) / self.proxy.rate)
+        return piece
 
     def _forward(self, body: bytes) -> Answer:
         headers = {key: value for key, value in self.headers.items() if key.lower() != "connection"}
@@ -195,12 +235,23 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._count(len(body))
         if chunked and body:
             self.wfile.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
+        elif fault and fault.drip is not None:
+            self._drip(body, fault)
         else:
-            self.wfile.write(body)
+            for start in range(0, len(body), _PIECE):
+                self.wfile.write(self._paced(body[start : start + _PIECE]))
         if fault and fault.reset_after is not None:
             self._reset()
         elif fault and fault.close_after is not None:
             self.close_connection = True
+
+    def _drip(self, body: bytes, fault: Fault) -> None:
+        """Until the client has enough of it."""
+        self.wfile.write(body[: fault.drip_after])
+        self.close_connection = True
+        for byte in body[fault.drip_after :]:
+            time.sleep(fault.drip or 0)
+            self.wfile.write(bytes([byte]))
 
     def _count(self, size: int) -> None:
         with _LOCK:

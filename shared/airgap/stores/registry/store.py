@@ -5,14 +5,22 @@ Source: OCI distribution-spec v1.1.1. Manifests travel as the very bytes receive
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from airgap import limits
 from airgap.descriptors import INDEXES, MANIFESTS, Descriptor, artifact_type_of, media_type_of, verify
-from airgap.errors import AccessDenied, InvalidManifest, InvalidReference, StoreError, UnknownContent
+from airgap.errors import (
+    AccessDenied,
+    ContentMismatch,
+    InvalidManifest,
+    InvalidReference,
+    StoreError,
+    UnknownContent,
+)
 from airgap.references import Reference, check_digest
 from airgap.stores import Chunk, Content
 from airgap.stores.reading import verified
@@ -43,7 +51,7 @@ class RegistryStore:
 
     def resolve(self, reference: Reference) -> Descriptor:
         """What a name stands for now; the manifest itself comes along and is kept for `manifest`."""
-        found, data = self._somewhere(reference.name, lambda client, at: self._get_manifest(client, at, reference))
+        found, data = self._read_manifest(reference)
         self._read[found.digest] = data
         return found
 
@@ -51,13 +59,17 @@ class RegistryStore:
         """A manifest by its digest, checked."""
         data = self._read.pop(descriptor.digest, None)
         if data is None:
-            reference = _by_digest(name, descriptor)
-            _, data = self._somewhere(name, lambda client, at: self._get_manifest(client, at, reference))
+            _, data = self._read_manifest(_by_digest(name, descriptor))
         return verify(data, descriptor, name)
 
     def blob(self, name: str, descriptor: Descriptor, offset: int = 0) -> Iterator[Chunk]:
         """A blob, checked; a broken connection is taken up again where it broke."""
         return verified(self._resumed(name, descriptor, offset), descriptor, name, offset)
+
+    def announce(self, references: Iterable[Reference]) -> None:
+        """Say what will be resolved, so that whoever runs short of what a host allows learns it early."""
+        for reference in references:
+            self._connections.courtesy.want(self._client(reference.name)[0].host, 1)
 
     def find(self, reference: Reference) -> Descriptor | None:
         """What a name stands for, by HEAD, or None."""
@@ -133,36 +145,42 @@ class RegistryStore:
                 continue
         return ask(self._connections.client(last), last)
 
+    def _read_manifest(self, reference: Reference) -> tuple[Descriptor, bytes]:
+        """A manifest from wherever it is; one that arrives with a wrong digest is asked for once more."""
+
+        def ask(client: Client, at: Endpoint) -> tuple[Descriptor, bytes]:
+            try:
+                return self._get_manifest(client, at, reference)
+            except ContentMismatch:
+                return self._get_manifest(client, at, reference)
+
+        return self._somewhere(reference.name, ask)
+
     def _get_manifest(self, client: Client, at: Endpoint, reference: Reference) -> tuple[Descriptor, bytes]:
         path = f"/v2/{at.repository}/manifests/{reference.version}"
-        what = f"cannot get the manifest of `{reference}`"
-        response = client.expect(Request("GET", path, at.repository, headers={"Accept": _ACCEPT}), what, 200)
-        data = b"".join(
-            bytes(chunk) for chunk in _capped(self._body(client, response), limits.MANIFEST, str(reference))
-        )
-        said = response.headers.get("Content-Type", "")
-        found = Descriptor.of(data, media_type_of(data, said, f"the manifest of `{reference}`"))
-        wanted = reference.digest or response.headers.get("Docker-Content-Digest", "")
-        if wanted.startswith("sha512:") or (wanted and wanted != found.digest):
-            found = Descriptor(found.media_type, _sound(wanted, client), found.size)
-            verify(data, found, str(reference))
-        return found, data
-
-    def _body(self, client: Client, response: requests.Response) -> Iterator[Chunk]:
-        try:
-            yield from client.read(response)
-        except Transient as error:
-            raise StoreError(f"a manifest was cut short: {error}", hint="type the same command again") from error
+        request = Request("GET", path, at.repository, headers={"Accept": _ACCEPT})
+        headers, data = _whole(client, request, str(reference))
+        self._connections.courtesy.want(client.host, -1)
+        named = reference.digest or headers.get("Docker-Content-Digest", "")
+        digest = _sound(named, client) if named else Descriptor.of(data, "").digest
+        verify(data, Descriptor("", digest, len(data)), str(reference))
+        said = headers.get("Content-Type", "")
+        media_type = media_type_of(data, said, f"the manifest of `{reference}`")
+        return Descriptor(media_type, digest, len(data)), data
 
     def _resumed(self, name: str, descriptor: Descriptor, offset: int) -> Iterator[Chunk]:
         """The bytes of a blob from `offset`, across broken connections."""
-        position, failures = offset, 0
+        position, failures, again = offset, 0, 0
         while position < descriptor.size or position == offset == 0:
             start = position
             try:
-                for chunk in self._open(name, descriptor, position):
-                    position += len(chunk)
-                    yield chunk
+                with contextlib.ExitStack() as turns:
+                    client, response = self._open(name, descriptor, position, turns)
+                    passed = _passed_over(client, response, position, again)
+                    again += passed
+                    for chunk in _without_first(client.read(response), passed):
+                        position += len(chunk)
+                        yield chunk
                 if position >= descriptor.size:
                     return
                 why = f"`{name}`: {descriptor.digest} ended at {position} of {descriptor.size} bytes"
@@ -171,22 +189,25 @@ class RegistryStore:
             failures = 1 if position > start else failures + 1
             self._connections.patience.wait(failures, why)
 
-    def _open(self, name: str, descriptor: Descriptor, position: int) -> Iterator[Chunk]:
+    def _open(
+        self, name: str, descriptor: Descriptor, position: int, turns: contextlib.ExitStack
+    ) -> tuple[Client, requests.Response]:
+        """Ask for a blob from `position` on; the turn at the host is kept until `turns` are over."""
+
         def ask(client: Client, at: Endpoint) -> tuple[Client, requests.Response]:
             headers = {"Range": f"bytes={position}-"} if position else {}
             path = f"/v2/{at.repository}/blobs/{descriptor.digest}"
             what = f"cannot get `{descriptor.digest}` of `{name}`"
             good = (200, 206, 416) if position else (200,)
+            turns.enter_context(client.gate.turn())
             return client, client.expect(Request("GET", path, at.repository, headers=headers), what, *good)
 
         client, response = self._somewhere(name, ask)
-        if position == 0 or response.status_code == 206:
-            _check_range(response, descriptor, position)
-            return client.read(response)
         if response.status_code == 416:  # its body is not read: distribution 2.8 states a length it does not send
-            response.close()
+            response.raw.close()
             raise StoreError(f"`{client.host}` has less of `{descriptor.digest}` than it said")
-        return _without_first(client.read(response), position)
+        _check_range(response, descriptor, position)
+        return client, response
 
     def _put_manifest(self, reference: Reference, descriptor: Descriptor, data: bytes) -> None:
         """PUT a manifest; where the answer is lost, what the name stands for now is the answer."""
@@ -266,6 +287,35 @@ def _check_range(response: requests.Response, descriptor: Descriptor, position: 
         said = response.headers.get("Content-Range", "none")
         response.close()
         raise StoreError(f"`{descriptor.digest}` from byte {position} was asked for; the answer has the range {said!r}")
+
+
+def _whole(client: Client, request: Request, what: str) -> tuple[Mapping[str, str], bytes]:
+    """A manifest's headers and bytes; where the connection breaks in between, everything again."""
+    failures = 0
+    while True:
+        response = client.expect(request, f"cannot get the manifest of `{what}`", 200)
+        try:
+            return response.headers, b"".join(bytes(c) for c in _capped(client.read(response), limits.MANIFEST, what))
+        except Transient as error:
+            failures += 1
+            client.patience.wait(failures, f"`{what}`: {error}")
+
+
+def _passed_over(client: Client, response: requests.Response, position: int, before: int) -> int:
+    """Bytes of an answer that we have already: all up to `position`, where the server ignores ranges.
+
+    Raises:
+        StoreError: with those `before`, it is more than makes sense to send again.
+    """
+    if response.status_code != 200:
+        return 0
+    if before + position <= limits.SENT_AGAIN:
+        return position
+    response.close()
+    raise StoreError(
+        f"`{client.host}` ignores ranges: it would send {position} bytes again to go on after them",
+        hint="type the same command again on a better line, or fetch from a mirror that knows ranges (--mirror)",
+    )
 
 
 def _without_first(chunks: Iterator[Chunk], count: int) -> Iterator[Chunk]:

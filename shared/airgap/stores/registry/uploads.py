@@ -193,10 +193,7 @@ class _Upload:
         path = f"/v2/{self._at.repository}/blobs/uploads/{query}"
         response = self._offers.pop(self._place, None) or self._ask("POST", path)
         if response.status_code not in (201, 202):
-            refused = Refusal.of(response)
-            if refused.may_pass:
-                raise self._transient(refused)
-            raise refused.error(self.what, self._client.host)
+            raise Refusal.of(response).error(self.what, self._client.host)
         response.close()
         if not response.headers.get("Location"):
             raise StoreError(f"`{self._client.host}` accepts an upload to `{self._at}`, but does not say where")
@@ -221,12 +218,9 @@ class _Upload:
             response = self._ask("GET", session.location, {})
         except AccessDenied:
             return None
-        if response.status_code not in (200, 202, 204):
-            refused = Refusal.of(response)
-            if refused.may_pass:
-                raise self._transient(refused)
-            return None
         response.close()
+        if response.status_code not in (200, 202, 204):
+            return None
         match = _RANGE.fullmatch(response.headers.get("Range", ""))
         offset = int(match[1]) + 1 if match and int(match[1]) else 0  # distribution says 0-0 of an empty upload
         if not session.offset <= offset <= self._blob.size:
@@ -259,7 +253,8 @@ class _Upload:
     def _ask(
         self, method: str, url: str, headers: dict[str, str] = EMPTY, body: Callable[[], Any] | None = None
     ) -> requests.Response:
-        return self._client.send(Request(method, url, self._at.repository, PUSH, headers, body, retried=False))
+        again = method in ("POST", "GET")  # where nothing is lost if the first did arrive
+        return self._client.send(Request(method, url, self._at.repository, PUSH, headers, body, retried=again))
 
     def _raise(self, refused: Refusal, *, is_new: bool = False) -> NoReturn:
         """Raise what an answer means: try again, try again in a new upload, try otherwise, or give up."""
