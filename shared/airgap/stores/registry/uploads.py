@@ -8,7 +8,6 @@ comes: so a chunk goes into the same upload a second time only where the registr
 
 from __future__ import annotations
 
-import itertools
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -55,10 +54,10 @@ class Uploads:
     def __init__(self, journal: Journal | None = None, chunk: int = 0) -> None:
         """Send what is larger than `chunk` bytes in chunks of that size; 0 leaves it to us."""
         self.journal = journal or Journal()
-        self.offers: dict[Place, requests.Response] = {}  # uploads that were opened in place of a mount
+        self.offers: dict[Place, Answer] = {}  # uploads that were opened in place of a mount
         self._ways = _Ways(chunk)
 
-    def offer(self, client: Client, at: Endpoint, blob: Descriptor, response: requests.Response) -> None:
+    def offer(self, client: Client, at: Endpoint, blob: Descriptor, response: Answer) -> None:
         """Keep what a registry answered that would not mount a blob: the upload it opened instead is the next one."""
         self.offers[_place(client, at, blob)] = response
 
@@ -188,16 +187,7 @@ class _Upload:
         self.forget()
 
     def _opened(self, way: int) -> Session:
-        """A new upload; that it could not be begun says nothing about those that were."""
-        for failures in itertools.count(1):
-            try:
-                return self._open(way)
-            except Transient as error:
-                self._client.patience.wait(failures, f"`{self._at}`: {error}", error.retry_after)
-        raise AssertionError("patience ends by an exception")
-
-    def _open(self, way: int) -> Session:
-        """Ask for an upload; a registry may want chunks of a least size."""
+        """A new upload; a registry may want chunks of a least size."""
         algorithm = self._blob.digest.partition(":")[0]
         query = "" if algorithm == "sha256" else f"?digest-algorithm={algorithm}"
         path = f"/v2/{self._at.repository}/blobs/uploads/{query}"
@@ -263,7 +253,8 @@ class _Upload:
     def _ask(
         self, method: str, url: str, headers: dict[str, str] = EMPTY, body: Callable[[], Any] | None = None
     ) -> Answer:
-        return self._client.send(Request(method, url, self._at.repository, PUSH, headers, body, retried=False))
+        again = method in ("POST", "GET")  # where nothing is lost if the first did arrive
+        return self._client.send(Request(method, url, self._at.repository, PUSH, headers, body, retried=again))
 
     def _raise(self, refused: Refusal, *, is_new: bool = False) -> NoReturn:
         """Raise what an answer means: try again, try again in a new upload, try otherwise, or give up."""
@@ -298,7 +289,7 @@ def _place(client: Client, at: Endpoint, blob: Descriptor) -> Place:
 
 
 class Body:
-    """What requests sends: it wants a length, and reads in pieces of our choice.
+    """What the HTTP library sends: it wants a length, and reads in pieces of our choice.
 
     The last piece goes out only when its reader has come to its end, and so has found the whole to be what it should
     be: a registry that is given anything else never gets all of it.
@@ -310,9 +301,6 @@ class Body:
 
     def __len__(self) -> int:
         return self._size
-
-    def __iter__(self) -> Iterator[Chunk]:
-        return iter(self.read, b"")
 
     def read(self, _size: int = -1) -> Chunk:
         """The next piece, empty at the end."""
