@@ -88,7 +88,22 @@ class Format(StrEnum):
     NAME = "name"
 
 
+class ReportFormat(StrEnum):
+    """What `--report` takes."""
+
+    JSON = "json"
+    YAML = "yaml"
+
+
 Output = Annotated[Format, flag("-o", "--output", help="How to print the answer.", case_sensitive=False)]
+Report = Annotated[
+    ReportFormat | None,
+    flag("--report", help="Print what was done with each image as data, on standard output.", case_sensitive=False),
+]
+KeepGoing = Annotated[
+    bool, flag("--keep-going", help="Go on with the others when an image fails; exit with 5 and name each.")
+]
+BundlePlace = Annotated[str, typer.Argument(help="The bundle.", metavar="BUNDLE", show_default=False)]
 Quiet = Annotated[bool, flag("-q", "--quiet", help="No progress, no summary; errors only.")]
 DryRun = Annotated[bool, flag("--dry-run", help="Say what would be done, and stop.")]
 Concurrency = Annotated[

@@ -1,18 +1,13 @@
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
 from airgap import limits
 from airgap_cli import render
-from airgap_cli.options import Concurrency, Quiet
+from airgap_cli.options import BundlePlace, Concurrency, Quiet
 from airgap_cli.words import duration, plural, size
 
 
 def verify(
-    bundle: Annotated[Path, typer.Argument(help="The bundle file.", metavar="BUNDLE", show_default=False)],
+    bundle: BundlePlace,
     concurrency: Concurrency = limits.WORKERS,
     quiet: Quiet = False,
 ) -> None:
@@ -25,12 +20,15 @@ def verify(
     Examples:
       kubectl airgap verify app.tar
     """
-    from airgap.bundles.reader import open_bundle
     from airgap.bundles.verification import verify as prove
+    from airgap.operations.environment import Run
+    from airgap.operations.places import open_bundle
     from airgap_cli.progress import Progress
 
-    with open_bundle(bundle) as opened, Progress("verifying", quiet=quiet) as progress:
-        proved = prove(opened, workers=concurrency, observe=progress)
+    with Progress("verifying", quiet=quiet) as progress:
+        run = Run(workers=concurrency, observe=progress)
+        with open_bundle(bundle, run) as opened:
+            proved = prove(opened, workers=run.workers, observe=run.observe, stopped=run.stopped)
         seconds = progress.seconds
     if not quiet:
         what = f"{plural(proved.images, 'image')}, {plural(proved.blobs, 'blob')}, {size(proved.bytes)}"

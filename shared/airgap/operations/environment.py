@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from airgap import limits
 from airgap.transfer import events
+from airgap.transfer.engine import Conduct
 
 if TYPE_CHECKING:
     from airgap.stores.registry import RegistryStore
@@ -39,6 +40,10 @@ class Run:
     workers: int = limits.WORKERS
     observe: events.Observer = events.silent
     stopped: threading.Event = field(default_factory=threading.Event)
+
+    def conduct(self, *, keep_going: bool = False) -> Conduct:
+        """How the engine is to run a plan in this run."""
+        return Conduct(self.workers, self.observe, self.stopped, keep_going)
 
     def sources(self) -> RegistryStore:
         """Registries to read from, through mirrors."""

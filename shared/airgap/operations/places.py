@@ -1,0 +1,65 @@
+"""Where bundles lie, by what the user typed: one syntax for every verb."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from airgap import durable
+from airgap.bundles import reader
+from airgap.bundles.composition import Composition
+from airgap.bundles.reader import Bundle
+from airgap.errors import InvalidInput
+from airgap.operations.environment import Run
+from airgap.stores.archive import ArchiveWriter
+from airgap.stores.media import FileCanvas
+
+
+def open_bundle(place: str, run: Run) -> Bundle:
+    """Open a bundle for reading.
+
+    Raises:
+        InvalidInput: there is none at that place.
+        DamagedBundle: it is no bundle, or a damaged one.
+    """
+    return reader.open_file(Path(place))
+
+
+def create(place: str, composition: Composition, run: Run) -> ArchiveWriter:
+    """Open a bundle for writing; it is whole once `finish` has been called.
+
+    Raises:
+        NoSpace: before the first byte, with both numbers.
+        StoreError: another process writes it.
+    """
+    return ArchiveWriter(FileCanvas(Path(place), composition.layout.size), composition.layout)
+
+
+def check_new(place: str) -> None:
+    """Refuse, before anything is fetched, a place that cannot become a bundle.
+
+    Raises:
+        InvalidInput: a directory, a device, a link, or in a directory that is not there.
+    """
+    path = Path(place)
+    with durable.explained(path):
+        path.exists()  # a name that is too long is said to be so
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise InvalidInput(f"`{path}` is not a plain file", hint="name a file that is new, or a bundle to replace")
+    if not path.absolute().parent.is_dir():
+        raise InvalidInput(f"there is no directory `{path.absolute().parent}`", hint="make it first")
+
+
+def free_space(place: str) -> int:
+    """Bytes that are free where a bundle would be written."""
+    return durable.free_space(Path(place).absolute().parent)
+
+
+def name_of(place: str) -> str:
+    """What a bundle at a place is called."""
+    return Path(place).name.removesuffix(".tar")
+
+
+def beside(place: str, suffix: str) -> Path:
+    """A file that belongs to a bundle, such as its lock."""
+    path = Path(place)
+    return path.with_name(path.name.removesuffix(".tar") + suffix)
