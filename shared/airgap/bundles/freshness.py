@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from airgap import durable, limits, strictjson
-from airgap.errors import AirgapError, DamagedBundle, InvalidInput, UntrustedBundle
+from airgap.errors import AirgapError, DamagedBundle, InvalidInput
 
 SOON: Final = timedelta(days=14)
 _VERSION: Final = 1
@@ -62,6 +62,28 @@ class Verdict:
     expired: str = ""
     notes: tuple[str, ...] = ()
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """All of it, the worst first."""
+        return (*filter(None, (self.older, self.expired)), *self.notes)
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """What a bundle is compared with, and what the user allows all the same.
+
+    Attributes:
+        history: what was pushed last.
+        now: what the clock says, right or wrong.
+        allow_rollback: to take one that is older than the last.
+        allow_expired: to take one that is out of date.
+    """
+
+    history: History
+    now: datetime
+    allow_rollback: bool = False
+    allow_expired: bool = False
+
 
 def judge(stamp: Stamp, last: tuple[Stamp, datetime] | None, now: datetime) -> Verdict:
     """Compare a bundle with the last one of its series, and with the clock.
@@ -83,20 +105,6 @@ def judge(stamp: Stamp, last: tuple[Stamp, datetime] | None, now: datetime) -> V
         elif end - now <= SOON:
             notes.append(f"`{stamp.name}` expires in {_days(end - now)}: a newer one should be on its way")
     return Verdict(_older(stamp, last[0] if last else None), expired, tuple(notes))
-
-
-def admit(verdict: Verdict, *, allow_rollback: bool, allow_expired: bool) -> tuple[str, ...]:
-    """Stop what must not go on; what the user allowed is a note like the others.
-
-    Raises:
-        UntrustedBundle: older than the last one, or expired.
-    """
-    if verdict.older and not allow_rollback:
-        hint = "get the newest one; to go back on purpose: --allow-rollback"
-        raise UntrustedBundle(verdict.older, hint=hint)
-    if verdict.expired and not allow_expired:
-        raise UntrustedBundle(verdict.expired, hint="get a newer one; to use it all the same: --allow-expired")
-    return (*filter(None, (verdict.older, verdict.expired)), *verdict.notes)
 
 
 def expiry(text: str, now: datetime) -> str:

@@ -12,6 +12,7 @@ from airgap.errors import InvalidInput
 from airgap.operations.environment import Run
 from airgap.stores.archive import ArchiveWriter
 from airgap.stores.media import FileCanvas
+from airgap.transfer import events
 
 
 def open_bundle(place: str, run: Run) -> Bundle:
@@ -19,9 +20,13 @@ def open_bundle(place: str, run: Run) -> Bundle:
 
     Raises:
         InvalidInput: there is none at that place.
+        UntrustedBundle: none of the run's keys has signed it.
         DamagedBundle: it is no bundle, or a damaged one.
     """
-    return reader.open_file(Path(place))
+    bundle = reader.open_file(Path(place), run.keys)
+    if bundle.is_signed and bundle.signer is None:
+        run.observe(events.Note(f"`{place}` is signed, and nobody has checked by whom: --verify-key does"))
+    return bundle
 
 
 def create(place: str, composition: Composition, run: Run) -> ArchiveWriter:

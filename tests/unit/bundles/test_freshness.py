@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from airgap.bundles.freshness import History, Stamp, admit, expiry, judge, moment
-from airgap.errors import DamagedBundle, InvalidInput, UntrustedBundle
+from airgap.bundles.freshness import History, Stamp, expiry, judge, moment
+from airgap.errors import DamagedBundle, InvalidInput
 
 NOW = datetime(2026, 11, 21, 8, 30, tzinfo=UTC)
 STAMP = Stamp("shop", "sha256:aa", 7, "2027-01-31T00:00:00Z", "sha256:11")
@@ -129,17 +129,6 @@ def test_f51_a_clock_that_was_set_back_is_told_and_stops_nothing() -> None:
 def test_f51_the_number_counts_whatever_the_clock_says() -> None:
     verdict = judge(STAMP, (replace(STAMP, sequence=8), YESTERDAY), datetime(1970, 1, 1, tzinfo=UTC))
     assert verdict.older
-
-
-def test_what_is_older_or_expired_stops_unless_it_was_allowed() -> None:
-    verdict = judge(STAMP, (replace(STAMP, sequence=9), YESTERDAY), moment(STAMP.expires, "a test"))
-    with pytest.raises(UntrustedBundle) as rollback:
-        admit(verdict, allow_rollback=False, allow_expired=True)
-    assert "--allow-rollback" in rollback.value.hint
-    with pytest.raises(UntrustedBundle) as freeze:
-        admit(verdict, allow_rollback=True, allow_expired=False)
-    assert "--allow-expired" in freeze.value.hint
-    assert len(admit(verdict, allow_rollback=True, allow_expired=True)) == 2
 
 
 @pytest.fixture
