@@ -201,7 +201,7 @@ def test_a_passphrase_that_nobody_is_there_to_type_is_asked_for_nowhere(locked: 
 
 def test_a_passphrase_is_typed_on_a_terminal_and_not_shown_there(locked: Pair, unsigned: Path) -> None:
     ours, theirs = pty.openpty()
-    command = [SCRIPTS / "kubectl-airgap", "sign", unsigned, "--key", locked.private]
+    command = [str(word) for word in (SCRIPTS / "kubectl-airgap", "sign", unsigned, "--key", locked.private)]
     process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
     os.close(theirs)
     shown = b""
