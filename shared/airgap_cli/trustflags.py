@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from airgap import durable, limits
-from airgap.bundles.freshness import Freshness, History, expiry
+from airgap.bundles.freshness import Freshness, History
 from airgap.bundles.keys import Passphrase, SigningKey, read_signing_key, read_verifying_key
 from airgap.bundles.signing import Keyring
 from airgap.errors import InvalidInput
@@ -88,20 +88,6 @@ def signing_key(path: Path, password_file: Path | None) -> SigningKey:
     """
     given = os.environ.pop(PASSWORD, None)  # what we start later has no business with it
     return read_signing_key(path, _passphrase(path, password_file, given))
-
-
-def wishes_of(label: LabelFlags) -> dict[str, Any]:
-    """The core's form of `LabelFlags`: fields of `Wishes`.
-
-    Raises:
-        InvalidInput: the expiry is none, or the key.
-    """
-    return {
-        "name": label.name,
-        "sequence": label.sequence,
-        "expires": expiry(label.expires, now()) if label.expires else "",
-        "key": signing_key(label.sign_key, label.sign_password_file) if label.sign_key else None,
-    }
 
 
 def trusting(run: Run, keys: Iterable[Path] | None, allowed: FreshnessFlags | None = None) -> Run:

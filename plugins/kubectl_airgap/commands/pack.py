@@ -70,19 +70,23 @@ def pack(
       kubectl airgap pack -f deploy/ --since app.tar -o app-2.tar
       kubectl airgap pack -f deploy/ --name app --sequence 3 --expires 90d --sign-key sign.key -o app-3.tar
     """
+    from airgap.bundles.freshness import expiry
     from airgap.operations import images, places
     from airgap.operations import pack as operation
     from airgap.platforms import Platform
     from airgap_cli.progress import Progress
     from airgap_cli.running import run_of
-    from airgap_cli.trustflags import trusting, wishes_of
+    from airgap_cli.trustflags import now, signing_key, trusting
 
     wishes = operation.Wishes(
         platforms=tuple(Platform.parse(text) for text in platform or ()),
         allow_incomplete=allow_incomplete,
         keep_going=keep_going,
         since=since,
-        **wishes_of(label),
+        name=label.name,
+        sequence=label.sequence,
+        expires=expiry(label.expires, now()) if label.expires else "",
+        key=signing_key(label.sign_key, label.sign_password_file) if label.sign_key else None,
     )
     places.check_new(output)
     with Progress("packing", quiet=quiet) as progress:

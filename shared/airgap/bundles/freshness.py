@@ -122,7 +122,7 @@ def expiry(text: str, now: datetime) -> str:
     except (ValueError, OverflowError) as error:
         raise InvalidInput(f"invalid expiry {text!r}", hint=form) from error
     if end <= max(now, _FIRST):
-        raise InvalidInput(f"the expiry {text} is past", hint=form)
+        raise InvalidInput(f"the expiry {text} is past: the clock says {now:%Y-%m-%d}", hint=form)
     return end.strftime(_FORM)
 
 

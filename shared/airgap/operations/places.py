@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
-from airgap import durable
+from airgap import durable, limits
 from airgap.bundles import reader
-from airgap.bundles.composition import Composition
+from airgap.bundles.composition import INVENTORY_FILE, SIGNATURE_FILE, Composition
 from airgap.bundles.reader import Bundle
 from airgap.errors import InvalidInput
 from airgap.operations.environment import Run
 from airgap.stores.archive import ArchiveWriter
+from airgap.stores.insertion import put_member
 from airgap.stores.media import FileCanvas
 from airgap.transfer import events
 
@@ -37,6 +39,19 @@ def create(place: str, composition: Composition, run: Run) -> ArchiveWriter:
         StoreError: another process writes it.
     """
     return ArchiveWriter(FileCanvas(Path(place), composition.layout.size), composition.layout)
+
+
+def put_signature(place: str, make: Callable[[bytes], bytes]) -> None:
+    """Put a signature into a bundle that is there, made from the bytes of its inventory.
+
+    Raises:
+        InvalidInput: it lies where that cannot be done.
+        NoSpace: before the first byte, where the bundle must be written anew. StoreError: it cannot be written.
+    """
+    path = Path(place)
+    if not path.is_file():
+        raise InvalidInput(f"`{place}` cannot be signed where it lies", hint="pack it once more, with --sign-key")
+    put_member(path, SIGNATURE_FILE, INVENTORY_FILE, make, limits.INVENTORY)
 
 
 def check_new(place: str) -> None:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from airgap import limits
-from airgap.bundles.composition import INVENTORY_FILE, SIGNATURE_FILE, digest_of
+from airgap.bundles.composition import INVENTORY_FILE, digest_of
 from airgap.bundles.inventory import Inventory
 from airgap.bundles.keys import SigningKey
 from airgap.bundles.signing import sealed
 from airgap.errors import StoreError
 from airgap.operations import places
 from airgap.operations.environment import Run
-from airgap.stores.insertion import put_member
 
 
 @dataclass(frozen=True)
@@ -45,5 +42,5 @@ def sign(place: str, key: SigningKey, run: Run) -> Signed:
             raise StoreError(f"`{place}` was changed by somebody else just now", hint="type it again")
         return sealed(key, found)
 
-    put_member(Path(place), SIGNATURE_FILE, INVENTORY_FILE, make, limits.INVENTORY)
+    places.put_signature(place, make)
     return Signed(inventory, digest_of(examined), replaced)
