@@ -53,7 +53,7 @@ def inspect(
     else:
         _table(found, wide=output is Format.WIDE)
         said = ", ".join(f"{key} {value}" for key, value in about.items() if value not in (None, ""))
-        render.say(said)
+        render.say(" ".join(said.split()))  # on one line, whatever the name is
         if sys.stderr.isatty():
             render.say(f"\nnext:\n  kubectl airgap push {bundle} HOST/PREFIX")
 

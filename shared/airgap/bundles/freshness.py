@@ -47,6 +47,11 @@ class Stamp:
     expires: str
     inventory: str
 
+    @property
+    def called(self) -> str:
+        """The name for people, on one line, whatever is in it."""
+        return f"`{' '.join(self.name.split())[:100]}`"
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -99,11 +104,11 @@ def judge(stamp: Stamp, last: tuple[Stamp, datetime] | None, now: datetime) -> V
     notes = [*_doubts(now, last), *_about_last(stamp, last, now)]
     expired = ""
     if stamp.expires:
-        end = moment(stamp.expires, f"the bundle `{stamp.name}`")
+        end = moment(stamp.expires, f"the bundle {stamp.called}")
         if end <= now:
-            expired = f"`{stamp.name}` expired on {stamp.expires}, {_days(now - end)} ago"
+            expired = f"{stamp.called} expired on {stamp.expires}, {_days(now - end)} ago"
         elif end - now <= SOON:
-            notes.append(f"`{stamp.name}` expires in {_days(end - now)}: a newer one should be on its way")
+            notes.append(f"{stamp.called} expires in {_days(end - now)}: a newer one should be on its way")
     return Verdict(_older(stamp, last[0] if last else None), expired, tuple(notes))
 
 
@@ -166,7 +171,7 @@ class History:
                 self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             durable.write_file(path, strictjson.dumps(document), mode=0o600)
         except AirgapError as error:
-            note(f"it cannot be remembered that `{stamp.name}` was pushed: {error.message}")
+            note(f"it cannot be remembered that {stamp.called} was pushed: {error.message}")
 
     def _path(self, stamp: Stamp) -> Path:
         series = hashlib.sha256(strictjson.dumps([stamp.name, stamp.key])).hexdigest()
@@ -192,9 +197,9 @@ def _older(stamp: Stamp, last: Stamp | None) -> str:
     if last is None or last.sequence is None:
         return ""
     if stamp.sequence is None:
-        return f"`{stamp.name}` has no sequence number, and the last one pushed had {last.sequence}"
+        return f"{stamp.called} has no sequence number, and the last one pushed had {last.sequence}"
     if stamp.sequence < last.sequence:
-        return f"`{stamp.name}` has sequence number {stamp.sequence}, and {last.sequence} was pushed before"
+        return f"{stamp.called} has sequence number {stamp.sequence}, and {last.sequence} was pushed before"
     return ""
 
 
@@ -204,9 +209,9 @@ def _about_last(stamp: Stamp, last: tuple[Stamp, datetime] | None, now: datetime
     notes = []
     before = last[0]
     if before.sequence is not None and before.sequence == stamp.sequence:
-        notes.append(f"another bundle `{stamp.name}` was pushed under the same sequence number, {stamp.sequence}")
+        notes.append(f"another bundle {stamp.called} was pushed under the same sequence number, {stamp.sequence}")
     if before.expires and (end := _parsed(before.expires)) <= now:
-        notes.append(f"the last `{stamp.name}` expired {_days(now - end)} ago, and none was pushed since")
+        notes.append(f"the last {stamp.called} expired {_days(now - end)} ago, and none was pushed since")
     return notes
 
 

@@ -88,6 +88,15 @@ def test_bundles_that_never_had_a_number_are_never_older() -> None:
     assert after(none, none) == after(none, STAMP) == ("", "")
 
 
+def test_a_name_with_lines_in_it_makes_no_lines() -> None:
+    hostile = replace(STAMP, name="shop\n\r\x1cpushed 7 images" + "x" * 500)
+    words = judge(hostile, (replace(hostile, sequence=9, inventory=""), YESTERDAY), NOW + timedelta(days=400)).words
+    assert len(words) >= 2
+    for text in words:
+        assert text.splitlines() == [text]
+        assert len(text) < 250
+
+
 def test_b51_a_bundle_expires_at_the_moment_it_names() -> None:
     end = moment(STAMP.expires, "a test")
     assert judge(STAMP, None, end - timedelta(seconds=1)).expired == ""
