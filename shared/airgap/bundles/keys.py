@@ -82,7 +82,7 @@ class SigningKey:
 
 
 def read_signing_key(path: Path, passphrase: Passphrase) -> SigningKey:
-    """Read a private key: PKCS#8, plain or encrypted, or SEC1.
+    """Read a private key: PKCS#8, plain or encrypted, or plain SEC1.
 
     Raises:
         InvalidInput: no such file, not such a key, or a passphrase that does not open it.
@@ -93,7 +93,10 @@ def read_signing_key(path: Path, passphrase: Passphrase) -> SigningKey:
     labels = _labels(data, path)
     if labels[0] not in _PRIVATE:
         raise _other(path, labels[0], "sign with the private key that belongs to it", "a private key")
-    password = passphrase() if _is_encrypted(data, labels[0]) else None
+    if b"Proc-Type:" in data:  # RFC 1421's encryption: weak, and a damaged header of it ends the library in a panic
+        hint = f"write it anew: openssl pkcs8 -topk8 -in {path} -out NEW"
+        raise InvalidInput(f"the private key `{path}` is encrypted in a way of old", hint=hint)
+    password = passphrase() if labels[0].startswith("ENCRYPTED") else None
     try:
         key: Any = serialization.load_pem_private_key(data, password)
     except Exception as error:  # the library's own, ValueError, TypeError: all of them mean this file
@@ -152,10 +155,6 @@ def _other(path: Path, label: str, swapped: str, wanted: str) -> InvalidInput:
     else:
         what, hint = f"a {label.lower()!r}", _MAKE_ONE
     return InvalidInput(f"`{path}` is {what}, and {wanted} for {ECDSA} or {ED25519} is wanted", hint=hint)
-
-
-def _is_encrypted(data: bytes, label: str) -> bool:
-    return label.startswith("ENCRYPTED") or b"Proc-Type: 4,ENCRYPTED" in data
 
 
 def _checked(path: Path, public: Any) -> VerifyingKey:
