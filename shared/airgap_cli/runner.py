@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 
 import typer
 
+from airgap import state
 from airgap.errors import AirgapError, IncompleteError
-from airgap_cli import state
 from airgap_cli.words import escape
 
 # The parser's own errors; typer exports the leaves of that tree only.

@@ -11,12 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from airgap import durable, limits
+from airgap import durable, limits, state
 from airgap.bundles.freshness import Freshness, History
 from airgap.bundles.keys import Passphrase, SigningKey, read_signing_key, read_verifying_key
 from airgap.bundles.signing import Keyring
 from airgap.errors import InvalidInput
-from airgap_cli import state
 from airgap_cli.options import flag
 
 if TYPE_CHECKING:

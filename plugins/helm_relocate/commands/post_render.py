@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+from airgap import state
 from airgap.errors import AirgapError
-from airgap_cli import state
 from airgap_cli.options import TargetFlags, flag, grouped
 from airgap_cli.words import escape
 

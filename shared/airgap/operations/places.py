@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
-from airgap import durable, limits
+from airgap import durable, limits, state
 from airgap.bundles import reader
-from airgap.bundles.composition import INVENTORY_FILE, SIGNATURE_FILE, Composition
+from airgap.bundles.composition import INVENTORY_FILE, SIGNATURE_FILE, Composition, digest_of
 from airgap.bundles.reader import Bundle
 from airgap.errors import InvalidInput
 from airgap.operations.environment import Run
@@ -83,3 +84,12 @@ def beside(place: str, suffix: str) -> Path:
     """A file that belongs to a bundle, such as its lock."""
     path = Path(place)
     return path.with_name(path.name.removesuffix(".tar") + suffix)
+
+
+def journal_of(bundle: Bundle) -> Path:
+    """Where a push notes its open uploads: beside the bundle, or in the user's state where that cannot be written."""
+    path = beside(bundle.place, ".push.json")
+    if Path(bundle.place).exists() and os.access(path.absolute().parent, os.W_OK):
+        return path
+    inventory = digest_of(bundle.documents[INVENTORY_FILE]).partition(":")[2]
+    return state.directory() / inventory / "push.json"
