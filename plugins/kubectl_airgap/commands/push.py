@@ -45,6 +45,9 @@ def push(
         bool,
         flag("--filter-index", help="Make new indexes of the platforms that are there, for registries that want all."),
     ] = False,
+    no_referrers: Annotated[
+        bool, flag("--no-referrers", help="Leave signatures, attestations and other attached things in the bundle.")
+    ] = False,
     keep_going: KeepGoing = False,
     concurrency: Concurrency = limits.WORKERS,
     dry_run: DryRun = False,
@@ -73,7 +76,9 @@ def push(
     with Progress("pushing", quiet=quiet) as progress:
         run = run_of(registries, concurrency, progress)
         with places.open_bundle(bundle, run) as opened:
-            prepared = operation.prepare(opened, relocation, run, filter_index=filter_index)
+            prepared = operation.prepare(
+                opened, relocation, run, filter_index=filter_index, with_referrers=not no_referrers
+            )
             if dry_run:
                 _say_plan(prepared, report)
                 return
@@ -85,12 +90,14 @@ def push(
         print_report(pushed.report, report)
     if not quiet:
         _say(pushed, target, place, seconds)
+        _say_left(prepared)
     check_complete(pushed.failures, "pushed")
 
 
 def _say(pushed: Pushed, target: str, place: Path, seconds: float) -> None:
     done = pushed.report
     images = plural(len(pushed.lock.entries), "image")
+    images += f" and {plural(pushed.referrers, 'referrer')}" if pushed.referrers else ""
     sent = f"{size(done.bytes)} sent in {duration(seconds)}" if done.bytes else "nothing was left to send"
     shared = f", {plural(done.mounted, 'blob')} taken over from repositories there" if done.mounted else ""
     render.say(f"pushed {images} to {target}: {sent}{shared}; each tag was asked for again and is right")
@@ -104,6 +111,13 @@ def _say(pushed: Pushed, target: str, place: Path, seconds: float) -> None:
     )
 
 
+def _say_left(prepared: Push) -> None:
+    if prepared.left:
+        render.say(f"left behind, as the index that it is about has another digest now ({len(prepared.left)}):")
+        for reference in prepared.left:
+            render.say(f"  {reference}")
+
+
 def _say_plan(prepared: Push, report: ReportFormat | None) -> None:
     if report is not None:
         print_plan(prepared.plan, report)
@@ -114,3 +128,4 @@ def _say_plan(prepared: Push, report: ReportFormat | None) -> None:
     todo = prepared.plan
     cost = f"{size(todo.bytes)} in {plural(len(todo.copies), 'blob')}, about {plural(todo.requests, 'request')}"
     render.say(f"would send {cost}")
+    _say_left(prepared)

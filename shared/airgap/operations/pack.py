@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from airgap import limits, strictjson
 from airgap.bundles.composition import Asked, Composition, Label, compose
-from airgap.bundles.inventory import Why
+from airgap.bundles.inventory import REFERRER, Item, Why
 from airgap.discovery.findings import Certainty, Discovery, Finding
 from airgap.errors import AirgapError, IncompleteError, InvalidInput, InvalidManifest
 from airgap.operations import places, since
@@ -15,9 +15,10 @@ from airgap.operations.environment import Run
 from airgap.platforms import Platform
 from airgap.references import Reference
 from airgap.stores import Source
-from airgap.transfer import engine, plan, pool
+from airgap.transfer import engine, events, plan, pool
 from airgap.transfer.engine import Report
 from airgap.transfer.graph import Graph, Image, of_platforms, walk, without
+from airgap.transfer.referrers import Attached, attached
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Wishes:
 
     Attributes:
         platforms: of images that are for several; none in particular means all.
+        referrers: with what is attached to them: signatures, attestations, lists of parts.
         allow_incomplete: pack what was found although not everything could be examined.
         keep_going: leave out images that cannot be read; `Packing.graph.unreadable` has them.
         since: where an earlier bundle lies, or its inventory, whose content is left out.
@@ -33,6 +35,7 @@ class Wishes:
     """
 
     platforms: tuple[Platform, ...] = ()
+    referrers: bool = True
     allow_incomplete: bool = False
     keep_going: bool = False
     since: str = ""
@@ -63,6 +66,21 @@ class Packing:
     def size(self) -> int:
         """Bytes of the finished file."""
         return self.composition.layout.size
+
+    @property
+    def images(self) -> tuple[Item, ...]:
+        """What was asked for."""
+        return tuple(item for item in self.composition.inventory.items if not item.is_referrer)
+
+    @property
+    def referrers(self) -> tuple[Item, ...]:
+        """What came along with it."""
+        return tuple(item for item in self.composition.inventory.items if item.is_referrer)
+
+    @property
+    def sparse(self) -> tuple[Image, ...]:
+        """Images of which other platforms stay behind."""
+        return tuple(image for image in self.graph.images if self.graph.is_sparse(image))
 
 
 @dataclass(frozen=True)
@@ -103,10 +121,12 @@ def prepare(discovery: Discovery, place: str, wishes: Wishes, run: Run) -> Packi
     )
     if wishes.platforms:
         _check_single(graph, source, wishes.platforms, run)
+        _note_missing(graph, wishes.platforms, run.observe)
+    whole = attached(graph, source, run.workers, run.observe, run.stopped) if wishes.referrers else Attached(graph)
     label = Label(places.name_of(place), wishes.version, wishes.sequence, wishes.expires)
-    absent = since.known(wishes.since, graph, run) if wishes.since else {}
-    composition = compose(graph, _asked(discovery.findings), label, absent)
-    return Packing(place, graph, composition, source, places.free_space(place))
+    absent = since.known(wishes.since, whole.graph, run) if wishes.since else {}
+    composition = compose(whole.graph, _asked(discovery.findings, whole.subjects), label, absent)
+    return Packing(place, whole.graph, composition, source, places.free_space(place))
 
 
 def _check_single(graph: Graph, source: Source, platforms: tuple[Platform, ...], run: Run) -> None:
@@ -129,6 +149,16 @@ def _check_single(graph: Graph, source: Source, platforms: tuple[Platform, ...],
             tuple(f"{image.reference} is made for {platform}" for image, platform in other),
             hint="ask for those platforms too, with --platform once more, or leave the images out",
         )
+
+
+def _note_missing(graph: Graph, platforms: tuple[Platform, ...], observe: events.Observer) -> None:
+    """Tell which images have some of the platforms asked for, but not all: a node of the others cannot run them."""
+    several = [image for image in graph.images if image.root.is_index]
+    for asked in platforms:
+        lacking = [i for i in several if not any(asked.covers(platform) for platform in graph.platforms_of(i))]
+        if lacking:
+            names = ", ".join(str(image.reference) for image in lacking)
+            observe(events.Note(f"not made for {asked}: {names}"))
 
 
 def without_off(discovery: Discovery) -> tuple[Discovery, tuple[Reference, ...]]:
@@ -154,10 +184,17 @@ def write(packing: Packing, run: Run) -> Packed:
     return Packed(packing.place, packing.size, report, packing.graph.unreadable)
 
 
-def _asked(findings: tuple[Finding, ...]) -> Mapping[Reference, Asked]:
+def _asked(findings: tuple[Finding, ...], subjects: Mapping[Reference, Reference]) -> Mapping[Reference, Asked]:
     reasons: dict[Reference, list[Why]] = {}
     for finding in findings:
         place = finding.place
         reason = Why(place.source, place.path, place.line, finding.certainty.value)
         reasons.setdefault(finding.reference, []).append(reason)
-    return {reference: Asked(tuple(why)) for reference, why in reasons.items()}
+    asked = {reference: Asked(tuple(why)) for reference, why in reasons.items()}
+
+    def identity(reference: Reference) -> str:
+        kind = REFERRER if reference in subjects else asked.get(reference, Asked()).kind
+        return f"{kind}:{reference}"
+
+    about = {reference: Asked((), REFERRER, identity(subject)) for reference, subject in subjects.items()}
+    return asked | about

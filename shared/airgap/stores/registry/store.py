@@ -6,18 +6,19 @@ Source: OCI distribution-spec v1.1.1. Manifests travel as the very bytes receive
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Final, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from airgap import limits
 from airgap.descriptors import INDEXES, MANIFESTS, Descriptor, media_type_of, verify
 from airgap.errors import AccessDenied, InvalidManifest, InvalidReference, StoreError
 from airgap.references import Reference, check_digest
-from airgap.stores import Chunk, Content
+from airgap.stores import Chunk, Content, Listed
 from airgap.stores.reading import verified
 from airgap.stores.registry.client import Client, Connections, Request, failure, refused
 from airgap.stores.registry.elsewhere import joined, origin_of, refusal
 from airgap.stores.registry.mirrors import Endpoint, Mirrors
+from airgap.stores.registry.referrers import Referrers
 from airgap.stores.registry.retry import Transient
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class RegistryStore:
     def __init__(self, connections: Connections, mirrors: Mirrors | None = None) -> None:
         self._connections = connections
         self._mirrors = mirrors or Mirrors()
+        self._referrers = Referrers()
         self._read: dict[str, bytes] = {}  # manifests that resolving a tag brought along, until they are asked for
 
     def resolve(self, reference: Reference) -> Descriptor:
@@ -121,6 +123,15 @@ class RegistryStore:
             return False
         response.close()
         return response.status_code == 201
+
+    def referrers(self, name: str, digest: str) -> Listed:
+        """What is listed as referring to some content."""
+        return self._somewhere(name, lambda client, at: self._referrers.listed(client, at, digest))
+
+    def enlist(self, name: str, digest: str, entries: Sequence[Mapping[str, Any]]) -> None:
+        """Have referrers that were pushed on the list of their subject."""
+        client, at = self._client(name)
+        self._referrers.enlist(client, at, digest, entries)
 
     def _client(self, name: str) -> tuple[Client, Endpoint]:
         endpoint = self._mirrors.endpoints(name)[0]
