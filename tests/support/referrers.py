@@ -67,7 +67,8 @@ def put_tag(name: str, tag: str, data: bytes, media_type: str = OCI_INDEX) -> No
 def get_tag(name: str, tag: str) -> bytes:
     host, _, repository = name.partition("/")
     url = f"http://{host}/v2/{repository}/manifests/{tag}"
-    with urllib.request.urlopen(urllib.request.Request(url, headers={"Accept": OCI_INDEX})) as answer:
+    request = urllib.request.Request(url, headers={"Accept": f"{OCI_INDEX}, {OCI_MANIFEST}"})
+    with urllib.request.urlopen(request) as answer:
         return bytes(answer.read())
 
 

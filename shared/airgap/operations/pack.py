@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from airgap import limits, strictjson
@@ -120,8 +120,7 @@ def prepare(discovery: Discovery, place: str, wishes: Wishes, run: Run) -> Packi
         stopped=run.stopped,
     )
     if wishes.platforms:
-        _check_single(graph, source, wishes.platforms, run)
-        _note_missing(graph, wishes.platforms, run.observe)
+        _check_platforms(graph, source, wishes.platforms, run)
     whole = attached(graph, source, run.workers, run.observe, run.stopped) if wishes.referrers else Attached(graph)
     label = Label(places.name_of(place), wishes.version, wishes.sequence, wishes.expires)
     absent = since.known(wishes.since, whole.graph, run) if wishes.since else {}
@@ -129,36 +128,39 @@ def prepare(discovery: Discovery, place: str, wishes: Wishes, run: Run) -> Packi
     return Packing(place, whole.graph, composition, source, places.free_space(place))
 
 
-def _check_single(graph: Graph, source: Source, platforms: tuple[Platform, ...], run: Run) -> None:
-    """An image without an index has one platform, which only its config tells."""
-    single = [image for image in graph.images if graph.nodes[image.root.digest].manifest.is_image]
-
-    def made_for(image: Image) -> Platform:
-        config = graph.nodes[image.root.digest].manifest.children[0]
-        if config.size > limits.MANIFEST:
-            raise InvalidManifest(f"the config of `{image.reference}` is larger than {limits.MANIFEST} bytes")
-        data = b"".join(source.blob(image.reference.name, config))
-        value = strictjson.loads(data, f"the config of `{image.reference}`")
-        return Platform.from_json(value if isinstance(value, dict) else {})
-
-    found = pool.every(made_for, single, run.workers, run.stopped)
-    other = [(i, p) for i, p in zip(single, found, strict=True) if not any(asked.covers(p) for asked in platforms)]
+def _check_platforms(graph: Graph, source: Source, asked: tuple[Platform, ...], run: Run) -> None:
+    """Refuse images that have none of the platforms asked for, and tell which lack some of them."""
+    singles = [image for image in graph.images if graph.nodes[image.root.digest].manifest.is_image]
+    made_for = pool.every(lambda image: (_made_for(graph, image, source),), singles, run.workers, run.stopped)
+    other = [(i, p) for i, (p,) in zip(singles, made_for, strict=True) if not any(each.covers(p) for each in asked)]
     if other:
         raise IncompleteError(
             f"{len(other)} of {len(graph.images)} images have none of the platforms asked for",
             tuple(f"{image.reference} is made for {platform}" for image, platform in other),
             hint="ask for those platforms too, with --platform once more, or leave the images out",
         )
+    several = ((image, graph.platforms_of(image)) for image in graph.images if image.root.is_index)
+    _note_missing([*zip(singles, made_for, strict=True), *several], asked, run.observe)
 
 
-def _note_missing(graph: Graph, platforms: tuple[Platform, ...], observe: events.Observer) -> None:
-    """Tell which images have some of the platforms asked for, but not all: a node of the others cannot run them."""
-    several = [image for image in graph.images if image.root.is_index]
-    for asked in platforms:
-        lacking = [i for i in several if not any(asked.covers(platform) for platform in graph.platforms_of(i))]
+def _made_for(graph: Graph, image: Image, source: Source) -> Platform:
+    """An image without an index has one platform, which only its config tells."""
+    config = graph.nodes[image.root.digest].manifest.children[0]
+    if config.size > limits.MANIFEST:
+        raise InvalidManifest(f"the config of `{image.reference}` is larger than {limits.MANIFEST} bytes")
+    data = b"".join(source.blob(image.reference.name, config))
+    value = strictjson.loads(data, f"the config of `{image.reference}`")
+    return Platform.from_json(value if isinstance(value, dict) else {})
+
+
+def _note_missing(
+    images: Sequence[tuple[Image, tuple[Platform, ...]]], asked: tuple[Platform, ...], observe: events.Observer
+) -> None:
+    """Tell which images lack some of the platforms asked for: a node of those cannot run them."""
+    for wanted in asked:
+        lacking = [str(i.reference) for i, platforms in images if not any(map(wanted.covers, platforms))]
         if lacking:
-            names = ", ".join(str(image.reference) for image in lacking)
-            observe(events.Note(f"not made for {asked}: {names}"))
+            observe(events.Note(f"not made for {wanted}: {', '.join(sorted(lacking))}"))
 
 
 def without_off(discovery: Discovery) -> tuple[Discovery, tuple[Reference, ...]]:
