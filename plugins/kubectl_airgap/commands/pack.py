@@ -45,7 +45,11 @@ def pack(
     ] = False,
     since: Annotated[
         str,
-        flag("--since", help="Leave out what this earlier bundle, or its inventory, has: a delta.", metavar="BUNDLE"),
+        flag(
+            "--since",
+            help="Leave out what an earlier bundle, its inventory or a registry has: a delta.",
+            metavar="PLACE",
+        ),
     ] = "",
     keep_going: KeepGoing = False,
     concurrency: Concurrency = limits.WORKERS,
