@@ -2,7 +2,8 @@
 
 Four media, two roles. A `Source` is read from, a `Target` is written to, and the transfer engine copies from any one
 to any other. Content is asked for by name and descriptor: the name (`quay.io/argoproj/argocli`) matters to
-registries, which keep each repository apart; the others know content by its digest alone.
+registries, which keep each repository apart; the others know content by its digest alone. A store that lists what
+refers to its content has the role `Listing` besides.
 
 What a source yields has been checked against its descriptor by the time the last byte is out; a target keeps
 nothing that it has not been given whole. `tests/contract/test_stores.py` says the same of every store.
