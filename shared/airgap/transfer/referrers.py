@@ -76,10 +76,11 @@ def left_behind(graph: Graph, referrers: Collection[Reference]) -> tuple[Image, 
     """Those of the referrers whose subject does not move with the graph, and those that are about them in turn."""
     moving = [image for image in graph.images if image.reference not in referrers]
     waiting = [image for image in graph.images if image.reference in referrers]
-    there = {manifest.digest for image in moving for manifest in graph.manifests_of(image)}
-    while found := [image for image in waiting if subject_of(graph.nodes, image) in there]:
-        there |= {manifest.digest for image in found for manifest in graph.manifests_of(image)}
-        waiting = [image for image in waiting if image not in found]
+    there: set[str] = set()
+    while moving and waiting:
+        there |= {manifest.digest for image in moving for manifest in graph.manifests_of(image)}
+        moving = [image for image in waiting if subject_of(graph.nodes, image) in there]
+        waiting = [image for image in waiting if subject_of(graph.nodes, image) not in there]
     return tuple(waiting)
 
 
