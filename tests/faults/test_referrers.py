@@ -233,7 +233,7 @@ def test_a_list_that_is_always_overwritten_is_an_error_after_some_tries(stored: 
 
     with (
         fault_proxy(stored.registry.host, Fault("PUT", LIST, 99, alter=overwritten)) as proxy,
-        pytest.raises(StoreError, match="does not list 1 referrer"),
+        pytest.raises(StoreError, match="does not list all"),
     ):
         enlist(stored, proxy)
 
@@ -260,7 +260,7 @@ def test_an_api_that_lists_a_little_late_is_waited_for(stored: Stored) -> None:
 def test_an_api_that_never_lists_what_it_took_is_an_error(stored: Stored) -> None:
     with fault_proxy(stored.registry.host, *api({})) as proxy, pytest.raises(StoreError) as caught:
         enlist(stored, proxy, 3)
-    assert "does not list 3 referrers" in caught.value.message
+    assert "does not list all" in caught.value.message
     with pytest.raises(OSError):
         get_tag(stored.name, stored.tag)
 

@@ -89,18 +89,18 @@ def push(
     if report is not None:
         print_report(pushed.report, report)
     if not quiet:
-        _say(pushed, target, place, seconds)
-        _say_left(prepared)
+        _say(pushed, prepared, target, place, seconds)
     check_complete(pushed.failures, "pushed")
 
 
-def _say(pushed: Pushed, target: str, place: Path, seconds: float) -> None:
+def _say(pushed: Pushed, prepared: Push, target: str, place: Path, seconds: float) -> None:
     done = pushed.report
     images = plural(len(pushed.lock.entries), "image")
     images += f" and {plural(pushed.referrers, 'referrer')}" if pushed.referrers else ""
     sent = f"{size(done.bytes)} sent in {duration(seconds)}" if done.bytes else "nothing was left to send"
     shared = f", {plural(done.mounted, 'blob')} taken over from repositories there" if done.mounted else ""
     render.say(f"pushed {images} to {target}: {sent}{shared}; each tag was asked for again and is right")
+    _say_left(prepared)
     if not pushed.lock.entries:
         return
     render.say(f"the lock is {place}")
@@ -113,9 +113,10 @@ def _say(pushed: Pushed, target: str, place: Path, seconds: float) -> None:
 
 def _say_left(prepared: Push) -> None:
     if prepared.left:
-        render.say(f"left behind, as the index that it is about has another digest now ({len(prepared.left)}):")
-        for reference in prepared.left:
-            render.say(f"  {reference}")
+        count = plural(len(prepared.left), "referrer")
+        render.say(f"{count} left in the bundle: the new index has another digest than the one referred to")
+    for reference in prepared.left:
+        render.say(f"  {reference}")
 
 
 def _say_plan(prepared: Push, report: ReportFormat | None) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _ACCEPT: Final = ", ".join((OCI_INDEX, *sorted(INDEXES | MANIFESTS - {OCI_INDEX})))
 _NEXT: Final = re.compile(r'<([^<>]*)>\s*;[^,]*\brel="?next"?')
 _NOTHING: Final = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}).encode()
+_UNLISTED: Final = "it is all there, but who asks for it is not told; push --no-referrers pushes images only"
 _Doubt = Callable[[str], None]
 
 
@@ -76,7 +77,7 @@ class Referrers:
             if not lacking:
                 return
             if attempt:
-                client.patience.wait(attempt, f"`{at}` does not list {len(lacking)} referrers of `{digest}`")
+                _wait(client, attempt, f"`{at}` does not list all that was pushed about `{digest}`")
             if tag is not None:
                 tag.write(client, at, lacking)
 
@@ -100,6 +101,13 @@ class Referrers:
             doubt(f"{error.message}; only tags are looked at")
         self._has_api[client.host] = found is not None
         return found
+
+
+def _wait(client: Client, failures: int, why: str) -> None:
+    try:
+        client.patience.wait(failures, why)
+    except StoreError as error:
+        raise StoreError(error.message, hint=_UNLISTED) from error
 
 
 def _unsaid(_text: str) -> None:
