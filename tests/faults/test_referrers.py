@@ -116,6 +116,16 @@ def test_a_tag_that_is_refused_is_a_note(stored: Stored) -> None:
     assert "403" in notes[0]
 
 
+def test_a_registry_that_stops_answering_is_not_asked_for_every_tag(stored: Stored) -> None:
+    broken = Fault("GET", r"\.(sig|att|sbom)$", 999, answer=Answer(503, [], b""))
+    with fault_proxy(stored.registry.host, *api({stored.image.digest: stored.entries}), broken) as proxy:
+        digests, notes = found(stored, proxy)
+        asked = [request for request in proxy.requests if request.endswith((".sig", ".att", ".sbom"))]
+    assert digests == stored.digests
+    assert len(asked) == 3  # one question, tried three times
+    assert "503" in notes[0]
+
+
 def test_gitlab_which_takes_the_tag_for_the_subject_lists_nothing(registry: Registry) -> None:
     name, origin = registry.repository(), MemoryStore()
     index = add_index(origin, f"{name}:1")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from airgap import limits
-from airgap.errors import AirgapError, ContentError, NotFound, StoreError
+from airgap.errors import AccessDenied, AirgapError, ContentError, NotFound, StoreError
 from airgap.references import Reference
 from airgap.stores import Listing, Source, Target
 from airgap.transfer import events, pool
@@ -150,6 +150,7 @@ class _Search:
         self._found: dict[Reference, Image] = {image.reference: image for image in graph.images}
         self._subjects: dict[Reference, Reference] = {}
         self._doubts: dict[str, list[str]] = {}
+        self._silent: set[str] = set()  # registries that did not answer, however often they were asked
 
     def questions(self, images: Iterable[Image]) -> list[_Question]:
         """About each manifest of the images, once for each repository; so that circles end."""
@@ -186,14 +187,15 @@ class _Search:
             yield f"what is attached to `{name}` may not all come along: {doubts[0]}{more}"
 
     def _listed(self, question: _Question) -> Iterator[Image]:
-        name = question.owner.name
+        if question.owner.registry in self._silent:
+            return
         try:
-            listed = self._lists.referrers(name, question.digest)
+            listed = self._lists.referrers(question.owner.name, question.digest)
         except (StoreError, ContentError) as error:
-            self._doubt(name, error.message)
+            self._failed(question.owner, error)
             return
         if listed.doubt:
-            self._doubt(name, listed.doubt)
+            self._doubt(question.owner, listed.doubt)
         for digest in listed.digests:
             image = self._read(question.named(digest=digest))
             if image is not None and subject_of(self._walker.nodes, image) == question.digest:
@@ -208,20 +210,28 @@ class _Search:
 
     def _read(self, reference: Reference) -> Image | None:
         """A referrer with all that is below it; None where it is not there, or may not come along."""
+        if reference.registry in self._silent:
+            return None
         try:
             image = self._walker.image(reference)
         except NotFound as error:
             if reference.digest:  # listed, and yet not there; that a tag is not there is no news
-                self._doubt(reference.name, error.message)
+                self._doubt(reference, error.message)
             return None
         except (StoreError, ContentError) as error:
-            self._doubt(reference.name, error.message)
+            self._failed(reference, error)
             return None
         size = sum(blob.size for blob in Graph((image,), self._walker.nodes).blobs_of(image))
         if size <= limits.REFERRER:
             return image
-        self._doubt(reference.name, f"`{reference}` has {size} bytes, more than {limits.REFERRER}")
+        self._doubt(reference, f"`{reference}` has {size} bytes, more than {limits.REFERRER}")
         return None
 
-    def _doubt(self, name: str, text: str) -> None:
-        self._doubts.setdefault(name, []).append(text)
+    def _failed(self, about: Reference, error: AirgapError) -> None:
+        """Whoever does not answer at all is not asked again: each question would wait as long."""
+        self._doubt(about, error.message)
+        if isinstance(error, StoreError) and not isinstance(error, AccessDenied):
+            self._silent.add(about.registry)
+
+    def _doubt(self, about: Reference, text: str) -> None:
+        self._doubts.setdefault(about.name, []).append(text)
