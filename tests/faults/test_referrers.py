@@ -14,7 +14,7 @@ from tests.support.registry import Registry, store_for
 
 from airgap import limits
 from airgap.descriptors import OCI_INDEX, Descriptor
-from airgap.errors import AirgapError, InvalidManifest, StoreError
+from airgap.errors import InvalidManifest, StoreError
 from airgap.references import Reference
 from airgap.stores.memory import MemoryStore
 from airgap.stores.registry import Connections, RegistryStore
@@ -198,18 +198,16 @@ def test_a_list_larger_than_any_manifest_is_not_read(stored: Stored) -> None:
     huge = Answer(200, [("Content-Type", OCI_INDEX)], b" " * (limits.MANIFEST + 1))
     with (
         fault_proxy(stored.registry.host, Fault("GET", LIST, answer=huge)) as proxy,
-        pytest.raises(InvalidManifest, match="more than"),
+        pytest.raises(InvalidManifest, match="larger than"),
     ):
         impatient().referrers(stored.at(proxy), stored.image.digest)
 
 
-def test_a_list_that_is_cut_is_no_shorter_list(stored: Stored) -> None:
+def test_a_list_that_is_cut_is_asked_for_again(stored: Stored) -> None:
     put_tag(stored.name, stored.tag, list_of(stored.entries))
-    with (
-        fault_proxy(stored.registry.host, Fault("GET", LIST, close_after=200)) as proxy,
-        pytest.raises(AirgapError),
-    ):
-        impatient().referrers(stored.at(proxy), stored.image.digest)
+    with fault_proxy(stored.registry.host, Fault("GET", LIST, close_after=200)) as proxy:
+        listed = impatient().referrers(stored.at(proxy), stored.image.digest)
+    assert set(listed.digests) == stored.digests
 
 
 def enlist(stored: Stored, proxy: FaultProxy, count: int = 1) -> None:

@@ -11,19 +11,16 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from airgap import limits
 from airgap.descriptors import INDEXES, MANIFESTS, OCI_INDEX, Descriptor, hasher, parse_manifest
 from airgap.errors import ContentError, InvalidManifest, NotFound, StoreError
 from airgap.stores import Listed
 from airgap.stores.registry.client import Client, Request
+from airgap.stores.registry.documents import whole
 from airgap.stores.registry.elsewhere import joined, origin_of
 from airgap.stores.registry.mirrors import Endpoint
-from airgap.stores.registry.retry import Transient
-
-if TYPE_CHECKING:
-    import requests
 
 _ACCEPT: Final = ", ".join((OCI_INDEX, *sorted(INDEXES | MANIFESTS - {OCI_INDEX})))
 _NEXT: Final = re.compile(r'<([^<>]*)>\s*;[^,]*\brel="?next"?')
@@ -132,17 +129,16 @@ def _ask(client: Client, at: Endpoint, digest: str) -> tuple[str, ...]:
 
 def _pages(client: Client, at: Endpoint, digest: str) -> Iterator[tuple[str, ...]]:
     url = f"/v2/{at.repository}/referrers/{digest}"
-    what = f"cannot ask what refers to `{at}@{digest}`"
+    what = f"what refers to `{at}@{digest}`"
     while url:
-        request = Request("GET", url, at.repository, headers={"Accept": OCI_INDEX})
-        response = client.expect(request, what, 200)
-        yield _digests(_document(client, response), f"the answer of `{client.host}` about referrers")
-        url = _next(client, url, response)
+        headers, data = whole(client, Request("GET", url, at.repository, headers={"Accept": OCI_INDEX}), what)
+        yield _digests(data, f"the answer of `{client.host}` about referrers")
+        url = _next(client, url, headers.get("Link", ""))
 
 
-def _next(client: Client, url: str, response: requests.Response) -> str:
+def _next(client: Client, url: str, link: str) -> str:
     """Where the next page is, or nothing; never at another host."""
-    match = _NEXT.search(response.headers.get("Link", ""))
+    match = _NEXT.search(link)
     if match is None:
         return ""
     following = joined(client.absolute(url), match[1])
@@ -173,13 +169,10 @@ class _TagList:
         path = f"/v2/{at.repository}/manifests/{tag_of(subject)}"
         try:
             request = Request("GET", path, at.repository, headers={"Accept": _ACCEPT})
-            response = client.expect(request, f"cannot ask what refers to `{at}@{subject}`", 200)
+            headers, data = whole(client, request, f"what refers to `{at}@{subject}`")
         except NotFound:
             return cls(subject)
-        data = _document(client, response)
-        if _is_content(data, subject):
-            return cls(subject)
-        return cls(subject, data, response.headers.get("ETag", ""))
+        return cls(subject) if _is_content(data, subject) else cls(subject, data, headers.get("ETag", ""))
 
     @property
     def digests(self) -> tuple[str, ...]:
@@ -206,17 +199,3 @@ def _is_content(data: bytes, digest: str) -> bool:
 
 def _digests(data: bytes, what: str) -> tuple[str, ...]:
     return tuple(child.digest for child in parse_manifest(data, Descriptor.of(data, OCI_INDEX), what).children)
-
-
-def _document(client: Client, response: requests.Response) -> bytes:
-    """A list, whole."""
-    data = bytearray()
-    try:
-        for chunk in client.read(response):
-            data += chunk
-            if len(data) > limits.MANIFEST:
-                response.close()
-                raise InvalidManifest(f"`{client.host}` sends a list of referrers of more than {limits.MANIFEST} bytes")
-    except Transient as error:
-        raise StoreError(f"a list of referrers was cut short: {error}", hint="type the same command again") from error
-    return bytes(data)
