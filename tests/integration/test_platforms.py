@@ -15,6 +15,7 @@ from tests.support.images import add_image, put
 from tests.support.registry import Registry, store_for
 
 from airgap.bundles.reader import open_file
+from airgap.bundles.verification import verify
 from airgap.descriptors import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Descriptor
 from airgap.references import Reference
 from airgap.stores.memory import MemoryStore
@@ -116,6 +117,7 @@ def packed_children(built: Built, path: Path) -> set[str]:
         attested = {built.attestations.get(built.children[name]) for name in found} - {None}
         assert attested == set(built.attestations.values()) & bundle.digests
         assert set(bundle.inventory.items[0].platforms) == found
+        verify(bundle)
     return found
 
 
@@ -141,7 +143,6 @@ def test_what_was_asked_for_comes_along_with_its_attestations_and_nothing_else(
     said = pack(built, tmp_path / "x.tar", *asked)
     assert packed_children(built, tmp_path / "x.tar") == there
     assert "of 1 image other platforms stay behind" in said
-    assert kubectl_airgap("verify", tmp_path / "x.tar").returncode == 0
 
 
 def test_without_a_choice_all_platforms_come_and_nothing_stays_behind(
@@ -182,6 +183,25 @@ def test_what_a_registry_refuses_sparse_it_takes_filtered_and_the_lock_names_wha
     assert [entry["digest"] for entry in inside["manifests"]] == [built.children["linux/s390x"]]
     again = kubectl_airgap("push", path, prefix, "--filter-index")
     assert "nothing was left to send" in again.stderr
+
+
+@pytest.mark.parametrize("tag", [":1", ""], ids=["with-a-tag", "by-digest-alone"])
+def test_a_pin_leads_to_the_new_index_once_it_is_relocated(
+    built: Built, other_registry: Registry, tmp_path: Path, tag: str
+) -> None:
+    pinned = f"{built.name.removesuffix(':1')}{tag}@{built.digest}"
+    path, lock, manifest = (tmp_path / name for name in ("x.tar", "lock.yaml", "pod.yaml"))
+    flags = ("--platform", "linux/amd64", "--no-referrers", "-o", path)
+    assert kubectl_airgap("pack", "--image", pinned, *flags).returncode == 0
+    done = kubectl_airgap("push", path, other_registry.repository(), "--filter-index", "--lock", lock)
+    assert done.returncode == 0, done.stderr
+    pod = {"containers": [{"name": "a", "image": pinned}]}
+    manifest.write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": pod}))
+    moved = kubectl_airgap("relocate", "-f", manifest, "--lock", lock)
+    assert moved.returncode == 0, moved.stderr
+    target = Reference.parse(yaml.safe_load(moved.stdout)["spec"]["containers"][0]["image"])
+    assert target.digest == yaml.safe_load(lock.read_text())["images"][0]["digest"] != built.digest
+    assert store_for(other_registry).find(target) is not None
 
 
 def test_b50_a_platform_that_is_absent_is_an_error_that_lists_all_there_are(built: Built, tmp_path: Path) -> None:

@@ -153,13 +153,16 @@ def lock_of(todo: plan.Plan, arrived: Container[Reference]) -> Lock:
 
 
 def _settled(images: graph.Graph, names: Mapping[Reference, Reference]) -> dict[Reference, Reference]:
-    """Who gets a tag that several claim: `a:1` before `a:1@sha256:…`, which is found by its digest all the same."""
+    """Who gets a tag that several claim: `a:1` before `a:1@sha256:…`, which is found by its digest all the same.
+
+    A pin is to what is pushed: of an index that was filtered, to the new one.
+    """
     owners: dict[tuple[str, str | None], str] = {}
     for image in sorted(images.images, key=lambda image: (image.reference.digest is not None, str(image.reference))):
         target = names[image.reference]
         owners.setdefault((target.name, target.tag), image.root.digest)
     return {
-        image.reference: target
+        image.reference: (replace(target, digest=image.root.digest) if target.digest else target)
         if owners[target.name, target.tag] == image.root.digest
         else replace(target, tag=None, digest=image.root.digest)
         for image in images.images
