@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.support.cli import kubectl_airgap
+from tests.support.cli import check_refusal, kubectl_airgap
 from tests.support.faultproxy import fault_proxy
 from tests.support.images import add_image, add_index
 from tests.support.referrers import api, attach, entry, get_tag, list_of, put_tag, sign
@@ -231,6 +231,24 @@ def test_a_push_can_leave_them_in_the_bundle(signed: Signed, bundle: Path, other
     assert done.returncode == 0, done.stderr
     assert "pushed 1 image to" in done.stderr
     assert store_for(other_registry).find(Reference.parse(f"{prefix}/{signed.path}:{signed.signatures[0].tag}")) is None
+
+
+def test_a_list_that_cannot_be_written_fails_what_is_on_it_and_no_image(
+    signed: Signed, bundle: Path, other_registry: Registry, tmp_path: Path
+) -> None:
+    prefix, tag = other_registry.repository(), f"sha256-{signed.index.hex}"
+    there, store = f"{prefix}/{signed.path}", MemoryStore()
+    theirs = add_image(store, f"{there}:{tag}")
+    put_all(store, other_registry)
+    flags = ("--lock", tmp_path / "lock.yaml")
+    check_refusal(kubectl_airgap("push", bundle, prefix, *flags), 3, f"the tag `{tag}`")
+    done = kubectl_airgap("push", bundle, prefix, *flags, "--keep-going")
+    assert done.returncode == 5
+    assert f"{signed.repository}@{signed.parts.digest}: " in done.stderr
+    assert "pushed 1 image and 3 referrers" in done.stderr
+    locked = yaml.safe_load((tmp_path / "lock.yaml").read_text())["images"]
+    assert [image["source"] for image in locked] == [signed.name]
+    assert get_tag(there, tag) == store.blobs[theirs.digest]
 
 
 def test_a_dry_run_counts_them_and_names_the_images(signed: Signed, tmp_path: Path) -> None:
