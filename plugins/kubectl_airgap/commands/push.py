@@ -12,6 +12,8 @@ from airgap_cli.options import (
     Concurrency,
     DryRun,
     KeepGoing,
+    MaxDepth,
+    Naming,
     Quiet,
     RegistryFlags,
     Report,
@@ -33,10 +35,8 @@ def push(
         str, typer.Argument(help="The registry, and the path below it.", metavar="HOST[/PREFIX]", show_default=False)
     ],
     registries: RegistryFlags,
-    naming: Annotated[
-        str,
-        flag("--naming", help="What becomes of the source's name: strip its host, keep it, flat, or group=NAME."),
-    ] = "strip",
+    naming: Naming = "strip",
+    max_depth: MaxDepth = 0,
     lock: Annotated[
         Path | None,
         flag("--lock", help="Where to write what is where now; else BUNDLE.lock.yaml.", metavar="FILE"),
@@ -68,7 +68,7 @@ def push(
     from airgap_cli.progress import Progress
     from airgap_cli.running import run_of
 
-    relocation = Relocation.to(target, naming)
+    relocation = Relocation.to(target, naming, max_depth=max_depth)
     place = lock or places.beside(bundle, ".lock.yaml")
     with Progress("pushing", quiet=quiet) as progress:
         run = run_of(registries, concurrency, progress)
