@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from airgap_cli import render
 from airgap_cli.options import BundlePlace, Format, Output, flag
-from airgap_cli.words import plural, size
+from airgap_cli.words import counted, plural, size
 
 if TYPE_CHECKING:
-    from airgap.operations.inspect import Contents, ImageRow
+    from airgap.operations.inspect import Contents, Row
 
 
 def inspect(
@@ -20,8 +20,8 @@ def inspect(
 ) -> None:
     """Say what is inside a bundle, and why.
 
-    Every image with its size, what it shares with others, and who asked for it. Reads only the leading members
-    and the manifests; nothing is unpacked.
+    Every image, chart and set of files with its size, what it shares with others, and who asked for it. Reads only
+    the leading members and the manifests; nothing is unpacked.
 
     \b
     Examples:
@@ -40,32 +40,34 @@ def inspect(
             return
         found = contents(opened)
     if output is Format.NAME:
-        render.names(str(row.reference) for row in found.images)
+        render.names(str(row.reference) for row in found.rows)
     elif output in (Format.JSON, Format.YAML):
-        render.document("BundleContents", [_to_json(row) for row in found.images], output, size=found.size)
+        render.document("BundleContents", [_to_json(row) for row in found.rows], output, size=found.size)
     else:
         _table(found, bundle, wide=output is Format.WIDE)
 
 
 def _table(found: Contents, bundle: str, *, wide: bool) -> None:
-    header = ["IMAGE", "PLATFORMS", "SIZE", "SHARED"] + (["DIGEST", "WHY"] if wide else [])
+    header = ["NAME", "KIND", "PLATFORMS", "SIZE", "SHARED"] + (["DIGEST", "WHY"] if wide else [])
     rows = []
-    for row in found.images:
-        cells = [str(row.reference), ",".join(row.platforms), size(row.size), size(row.shared)]
+    for row in found.rows:
+        cells = [str(row.reference), row.kind, ",".join(row.platforms), size(row.size), size(row.shared)]
         rows.append([*cells, row.digest, "; ".join(row.why)] if wide else cells)
     render.table(header, rows)
     blobs = plural(found.blobs, "blob")
-    render.say(f"{plural(len(found.images), 'image')}, {blobs}, {size(found.size)} on disk")
+    render.say(f"{counted(found.counts)} in {blobs}, {size(found.size)} on disk")
     if sys.stderr.isatty():
         render.say(f"\nnext:\n  kubectl airgap push {bundle} HOST/PREFIX")
 
 
-def _to_json(row: ImageRow) -> dict[str, Any]:
+def _to_json(row: Row) -> dict[str, Any]:
     return {
+        "kind": row.kind,
         "reference": str(row.reference),
         "digest": row.digest,
         "platforms": list(row.platforms),
         "size": row.size,
         "shared": row.shared,
         "why": list(row.why),
+        **({"files": list(row.files)} if row.files else {}),
     }

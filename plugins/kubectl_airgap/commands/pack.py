@@ -18,7 +18,7 @@ from airgap_cli.options import (
     sources_of,
 )
 from airgap_cli.reports import check_complete, print_report
-from airgap_cli.words import duration, plural, size
+from airgap_cli.words import counted, duration, plural, size
 
 if TYPE_CHECKING:
     from airgap.operations.pack import Packed, Packing
@@ -40,6 +40,16 @@ def pack(
     include_off: Annotated[
         bool, flag("--include-off", help="Also images that only chart features which are off would need.")
     ] = False,
+    file: Annotated[
+        list[str] | None,
+        flag("--file", help="Also this file or directory, under another name if wanted.", metavar="PATH[=NAME]"),
+    ] = None,
+    images_only: Annotated[
+        bool, flag("--images-only", help="Leave out the charts and manifests themselves, and pack their images.")
+    ] = False,
+    bundle_version: Annotated[
+        str, flag("--bundle-version", help="What you call this state of the bundle; else latest.", metavar="VERSION")
+    ] = "",
     since: Annotated[
         str,
         flag(
@@ -54,7 +64,7 @@ def pack(
     quiet: Quiet = False,
     report: Report = None,
 ) -> None:
-    """Put the images that manifests and charts need into one file.
+    """Put the images that manifests and charts need into one file, with the charts and manifests themselves.
 
     The file is a plain tar and an OCI image layout: skopeo, ctr, podman and docker read it too. A run that was cut
     leaves BUNDLE.partial; the same command goes on from there.
@@ -66,7 +76,7 @@ def pack(
       kubectl airgap pack --images-file images.txt --mirror docker.io=mirror.local/hub -o app.tar
       kubectl airgap pack -f deploy/ --since app.tar -o app-2.tar
     """
-    from airgap.operations import images, places
+    from airgap.operations import artifacts, images, places
     from airgap.operations import pack as operation
     from airgap.platforms import Platform
     from airgap_cli.progress import Progress
@@ -77,16 +87,21 @@ def pack(
         allow_incomplete=allow_incomplete,
         keep_going=keep_going,
         since=since,
+        version=bundle_version,
     )
+    wanted = artifacts.Wanted(places.name_of(output), bundle_version, tuple(file or ()), images_only)
     places.check_new(output)
-    with Progress("packing", quiet=quiet) as progress:
+    with (
+        Progress("packing", quiet=quiet) as progress,
+        artifacts.gathered(sources_of(sources), wanted) as (held, made),
+    ):
         run = run_of(registries, concurrency, progress, mirror or ())
-        found = images.find_images(sources_of(sources))
+        found = images.find_images(held, optional=bool(made))
         if not include_off:
             found, off = operation.without_off(found)
             for reference in () if quiet else off:
                 render.say(f"not packed: {reference}, which only a feature that is off needs; --include-off packs it")
-        packing = operation.prepare(found, output, wishes, run)
+        packing = operation.prepare(found, output, wishes, run, made)
         if dry_run:
             _say_plan(packing)
             return
@@ -105,9 +120,9 @@ def _say(packed: Packed, packing: Packing, seconds: float) -> None:
     kept = f", {plural(done.present, 'blob')} kept from an earlier run" if done.present else ""
     absent = packing.composition.inventory.absent
     spared = f"; {size(sum(row.size for row in absent))} are left to the other side" if absent else ""
-    render.say(
-        f"packed {plural(len(done.outcomes), 'image')} into {place}: {size(packed.size)}, {fetched}{kept}{spared}"
-    )
+    render.say(f"packed {counted(packing.counts)} into {place}: {size(packed.size)}, {fetched}{kept}{spared}")
+    if not packing.composition.docker_readable:
+        render.say("nothing in it is an image, so `docker load` and `podman load` find nothing in it")
     render.say(
         f"\nnext: carry it over, then\n  kubectl airgap verify {place}\n  kubectl airgap push {place} HOST/PREFIX"
     )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,7 +23,7 @@ from airgap_cli.options import (
     grouped,
 )
 from airgap_cli.reports import check_complete, print_plan, print_report
-from airgap_cli.words import duration, plural, size
+from airgap_cli.words import counted, duration, plural, size
 
 if TYPE_CHECKING:
     from airgap.operations.push import Push, Pushed
@@ -45,13 +46,19 @@ def push(
         bool,
         flag("--filter-index", help="Make new indexes of the platforms that are there, for registries that want all."),
     ] = False,
+    images_only: Annotated[
+        bool, flag("--images-only", help="Leave out charts, manifests and files, for registries that take none.")
+    ] = False,
+    create_projects: Annotated[
+        bool, flag("--create-projects", help="If it is a Harbor, make the projects that are not there, private ones.")
+    ] = False,
     keep_going: KeepGoing = False,
     concurrency: Concurrency = limits.WORKERS,
     dry_run: DryRun = False,
     quiet: Quiet = False,
     report: Report = None,
 ) -> None:
-    """Put a bundle's images into a registry, with proof.
+    """Put a bundle's images into a registry, with proof; charts and files too.
 
     Each tag is asked for again afterwards. What the registry has already is not sent again, so the same command
     goes on where a run was cut. The lock it writes is what relocation takes.
@@ -69,11 +76,12 @@ def push(
     from airgap_cli.running import run_of
 
     relocation = Relocation.to(target, naming, max_depth=max_depth)
+    wishes = operation.Wishes(filter_index, images_only, create_projects, dry_run)
     place = lock or places.beside(bundle, ".lock.yaml")
     with Progress("pushing", quiet=quiet) as progress:
         run = run_of(registries, concurrency, progress)
         with places.open_bundle(bundle, run) as opened:
-            prepared = operation.prepare(opened, relocation, run, filter_index=filter_index)
+            prepared = operation.prepare(opened, relocation, run, wishes)
             if dry_run:
                 _say_plan(prepared, report)
                 return
@@ -90,24 +98,38 @@ def push(
 
 def _say(pushed: Pushed, target: str, place: Path, seconds: float) -> None:
     done = pushed.report
-    images = plural(len(pushed.lock.entries), "image")
     sent = f"{size(done.bytes)} sent in {duration(seconds)}" if done.bytes else "nothing was left to send"
     shared = f", {plural(done.mounted, 'blob')} taken over from repositories there" if done.mounted else ""
-    render.say(f"pushed {images} to {target}: {sent}{shared}; each tag was asked for again and is right")
-    if not pushed.lock.entries:
-        return
-    render.say(f"the lock is {place}")
     render.say(
-        "\nnext: point what needs them there\n"
-        f"  kubectl airgap relocate -f MANIFESTS --lock {place} -o OUT/\n"
-        f"  helm relocate CHART --to {target} --lock {place} -o OUT/"
+        f"pushed {counted(pushed.counts)} to {target}: {sent}{shared}; each tag was asked for again and is right"
     )
+    if pushed.lock.entries:
+        render.say(f"the lock is {place}")
+    for line in _next(pushed, target, place):
+        render.say(line)
+
+
+def _next(pushed: Pushed, target: str, place: Path) -> Iterator[str]:
+    """What is needed next: images under their new names, then the charts that are there too."""
+    charts = [f"oci://{chart.name} --version {chart.tag.replace('_', '+')}" for chart in pushed.charts if chart.tag]
+    if pushed.lock.entries:
+        yield "\nnext: point what needs them there"
+        yield f"  kubectl airgap relocate -f MANIFESTS --lock {place} -o OUT/"
+        for chart in charts or ["CHART"]:
+            yield f"  helm relocate {chart} --to {target} --lock {place} -o OUT/"
+    elif charts:
+        yield "\nnext:"
+    renderer = f" --post-renderer relocate-images --post-renderer-args --lock={place}" if pushed.lock.entries else ""
+    for chart in charts:
+        yield f"  helm install NAME {chart}{renderer}"
 
 
 def _say_plan(prepared: Push, report: ReportFormat | None) -> None:
     if report is not None:
         print_plan(prepared.plan, report)
         return
+    if prepared.projects:
+        render.say(f"would make {plural(len(prepared.projects), 'project')}: {', '.join(prepared.projects)}")
     for publish in prepared.plan.images:
         state = "is there" if publish.complete else f"{publish.image.root.digest}"
         render.names([f"{publish.image.reference} -> {publish.target} ({state})"])

@@ -3,7 +3,7 @@ from __future__ import annotations
 from airgap import limits
 from airgap_cli import render
 from airgap_cli.options import BundlePlace, Concurrency, Quiet
-from airgap_cli.words import duration, plural, size
+from airgap_cli.words import counted, duration, plural, size
 
 
 def verify(
@@ -31,6 +31,6 @@ def verify(
             proved = prove(opened, workers=run.workers, observe=run.observe, stopped=run.stopped)
         seconds = progress.seconds
     if not quiet:
-        what = f"{plural(proved.images, 'image')}, {plural(proved.blobs, 'blob')}, {size(proved.bytes)}"
+        what = f"{counted(proved.counts)}, {plural(proved.blobs, 'blob')}, {size(proved.bytes)}"
         render.say(f"{bundle} is whole: {what}, hashed in {duration(seconds)}")
         render.say(f"\nnext:\n  kubectl airgap push {bundle} HOST/PREFIX")

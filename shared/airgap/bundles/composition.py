@@ -104,9 +104,10 @@ def documents_for_others(graph: Graph, inventory: bytes, present: Container[str]
     """
     graph = _complete(graph, present)
     names = ((image.reference, image.root) for image in graph.images)
+    artifacts = {image.root.digest for image in graph.images if not _can_run(graph, image.root)}
     docker = _docker_document(graph)
     return {
-        INDEX_FILE: index_document(names, {INVENTORY_DIGEST: digest_of(inventory)}),
+        INDEX_FILE: index_document(names, {INVENTORY_DIGEST: digest_of(inventory)}, artifacts),
         **({DOCKER_FILE: docker} if docker else {}),
     }
 
@@ -161,6 +162,14 @@ def _docker_document(graph: Graph) -> bytes:
     for entry in ordered:
         entry["RepoTags"] = sorted(set(entry["RepoTags"]))
     return strictjson.dumps(ordered) if ordered else b""
+
+
+def _can_run(graph: Graph, root: Descriptor) -> bool:
+    """Whether a runtime could unpack it: charts, files, signatures and the like have layers of other kinds."""
+    node = graph.nodes[root.digest]
+    if root.is_index:
+        return any(_can_run(graph, child) for child in node.wanted if child.is_manifest)
+    return node.manifest.is_image and all(layer.is_file_system for layer in node.manifest.layers)
 
 
 def _runnable(graph: Graph, root: Descriptor) -> Manifest | None:

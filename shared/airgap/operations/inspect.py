@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from airgap.bundles import artifacts
 from airgap.bundles.inventory import Item
 from airgap.bundles.reader import Bundle
 from airgap.references import Reference
@@ -12,28 +14,33 @@ from airgap.transfer import graph
 
 
 @dataclass(frozen=True)
-class ImageRow:
-    """One image of a bundle.
+class Row:
+    """One image, chart or set of files of a bundle.
 
     Attributes:
+        kind: what it is; see `inventory.KINDS`.
         size: bytes of all its content, in the bundle.
         shared: bytes of that which other images of the bundle use too.
         why: who asked for it.
+        files: the names that its files have, where it is a set of some.
     """
 
+    kind: str
     reference: Reference
     digest: str
     platforms: tuple[str, ...]
     size: int
     shared: int
     why: tuple[str, ...]
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Contents:
-    """All images, and the bundle's size in bytes."""
+    """Everything in a bundle, how many there are of what, and its size in bytes."""
 
-    images: tuple[ImageRow, ...]
+    rows: tuple[Row, ...]
+    counts: Mapping[str, int]
     blobs: int
     size: int
 
@@ -43,6 +50,7 @@ def contents(bundle: Bundle) -> Contents:
 
     Raises:
         ContentMismatch: a manifest is damaged.
+        InvalidManifest: a set of files has a file that leads elsewhere.
     """
     walked = graph.walk(bundle.store, bundle.references, graph.among(bundle.digests))
     sizes = {blob.digest: blob.size for blob in bundle.inventory.blobs}
@@ -52,16 +60,19 @@ def contents(bundle: Bundle) -> Contents:
     }
     users = Counter(digest for digests in content.values() for digest in digests)
     items = {item.reference: item for item in bundle.inventory.items}
-    rows = (_row(items[image.reference], content[image.reference], sizes, users) for image in walked.images)
-    return Contents(tuple(rows), len(sizes), bundle.store.size)
+    files = {reference: artifacts.titles_of(item, walked) for reference, item in items.items()}
+    rows = (_row(items[name], content[name], sizes, users, files[name]) for name in content)
+    return Contents(tuple(rows), artifacts.tally(bundle.inventory.items, walked), len(sizes), bundle.store.size)
 
 
-def _row(item: Item, digests: set[str], sizes: dict[str, int], users: Counter[str]) -> ImageRow:
-    return ImageRow(
+def _row(item: Item, digests: set[str], sizes: dict[str, int], users: Counter[str], files: tuple[str, ...]) -> Row:
+    return Row(
+        item.kind,
         item.reference,
         item.digest,
         item.platforms,
         sum(sizes.get(digest, 0) for digest in digests),
         sum(sizes.get(digest, 0) for digest in digests if users[digest] > 1),
         tuple(f"{w.source}{f':{w.line}' if w.line else ''} {w.path}".strip() + f" ({w.certainty})" for w in item.why),
+        files,
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from airgap import limits, strictjson
+from airgap.bundles import artifacts as artifacts_of_bundles
+from airgap.bundles.artifacts import Artifact
 from airgap.bundles.composition import Asked, Composition, Label, compose
 from airgap.bundles.inventory import Why
 from airgap.discovery.findings import Certainty, Discovery, Finding
@@ -64,6 +66,11 @@ class Packing:
         """Bytes of the finished file."""
         return self.composition.layout.size
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many there are of what."""
+        return artifacts_of_bundles.tally(self.composition.inventory.items, self.graph)
+
 
 @dataclass(frozen=True)
 class Packed:
@@ -75,8 +82,8 @@ class Packed:
     failures: tuple[tuple[Reference, AirgapError], ...]
 
 
-def prepare(discovery: Discovery, place: str, wishes: Wishes, run: Run) -> Packing:
-    """Resolve what was found and lay the bundle out; nothing is written yet.
+def prepare(discovery: Discovery, place: str, wishes: Wishes, run: Run, artifacts: Sequence[Artifact] = ()) -> Packing:
+    """Resolve what was found and lay the bundle out, artifacts too; nothing is written yet.
 
     Raises:
         IncompleteError: something could not be examined, or images cannot be read.
@@ -89,13 +96,13 @@ def prepare(discovery: Discovery, place: str, wishes: Wishes, run: Run) -> Packi
             tuple(f"{problem.place}: {problem.reason}" for problem in discovery.problems),
             hint="mend that, or pack what was found with --allow-incomplete",
         )
-    if not discovery.references:
+    if not discovery.references and not artifacts:
         raise InvalidInput("no image was found, so there is nothing to pack")
     places.check_new(place)
-    source = run.sources()
+    source = artifacts_of_bundles.store_of(artifacts, run.sources())
     graph = walk(
         source,
-        discovery.references,
+        (*discovery.references, *(artifact.reference for artifact in artifacts)),
         of_platforms(wishes.platforms),
         keep_going=wishes.keep_going,
         workers=run.workers,
@@ -105,7 +112,8 @@ def prepare(discovery: Discovery, place: str, wishes: Wishes, run: Run) -> Packi
         _check_single(graph, source, wishes.platforms, run)
     label = Label(places.name_of(place), wishes.version, wishes.sequence, wishes.expires)
     absent = since.known(wishes.since, graph, run) if wishes.since else {}
-    composition = compose(graph, _asked(discovery.findings), label, absent)
+    asked = {**_asked(discovery.findings), **artifacts_of_bundles.asked(artifacts)}
+    composition = compose(graph, asked, label, absent)
     return Packing(place, graph, composition, source, places.free_space(place))
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
+from airgap.bundles import artifacts
 from airgap.bundles.lock import Lock, LockEntry
 from airgap.bundles.reader import Bundle
 from airgap.errors import AirgapError, ContentMismatch, InvalidInput, StoreError
@@ -15,22 +18,51 @@ from airgap.stores import Target
 from airgap.transfer import engine, graph, plan, pool
 from airgap.transfer.engine import Outcome, Report, Result
 
+if TYPE_CHECKING:
+    from airgap.stores.registry import RegistryStore
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """How a push is to be done.
+
+    Attributes:
+        filter_index: push an index that lacks platforms as one of those that are in the bundle.
+        images_only: leave out charts, manifests and files, for registries that take none.
+        create_projects: make projects that are not there, if the registry is a Harbor.
+        dry_run: change nothing: say which projects would be made.
+    """
+
+    filter_index: bool = False
+    images_only: bool = False
+    create_projects: bool = False
+    dry_run: bool = False
+
 
 @dataclass(frozen=True)
 class Push:
-    """What a push would do now, from a bundle to the names of a relocation."""
+    """What a push would do now, from a bundle to the names of a relocation; `projects` were not there before."""
 
     bundle: Bundle
     plan: plan.Plan
     target: Target
+    projects: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Pushed:
-    """What a push did; the lock says where every image that arrived is now."""
+    """What a push did.
+
+    Attributes:
+        lock: where every image that arrived is now.
+        counts: how many of what arrived.
+        charts: where the charts are.
+    """
 
     lock: Lock
     report: Report
+    counts: Mapping[str, int]
+    charts: tuple[Reference, ...] = ()
 
     @property
     def failures(self) -> tuple[tuple[Reference, AirgapError], ...]:
@@ -38,27 +70,44 @@ class Pushed:
         return tuple((o.image.reference, o.failure) for o in self.report.outcomes if o.failure is not None)
 
 
-def prepare(bundle: Bundle, relocation: Relocation, run: Run, *, filter_index: bool = False) -> Push:
+def prepare(bundle: Bundle, relocation: Relocation, run: Run, wishes: Wishes | None = None) -> Push:
     """Read the bundle's manifests, name everything anew, and ask the registry what it has.
-
-    With `filter_index`, an index that lacks platforms is pushed as one of those that are in the bundle.
 
     Raises:
         InvalidInput: two images would get one name, or the bundle has no image.
-        StoreError: the registry cannot be asked.
+        StoreError: the registry cannot be asked, or is no Harbor though projects are to be made.
         DamagedBundle, ContentMismatch: a manifest of the bundle is damaged.
+        InvalidManifest: a set of files has a file that leads elsewhere.
     """
-    if not bundle.references:
+    wishes = wishes or Wishes()
+    left_out = ("chart", *artifacts.LISTS) if wishes.images_only else ()
+    items = [item for item in bundle.inventory.items if item.kind not in left_out]
+    references = [item.reference for item in items]
+    if not references:
         raise InvalidInput(f"`{bundle.place}` has no image in it")
     present = graph.among(bundle.digests)
-    images = graph.walk(bundle.store, bundle.references, present, workers=run.workers, stopped=run.stopped)
-    if filter_index:
+    images = graph.walk(bundle.store, references, present, workers=run.workers, stopped=run.stopped)
+    artifacts.tally(items, images)  # before anything is sent, every name of a file has been looked at
+    if wishes.filter_index:
         images = graph.filtered(images)
     target = run.target()
-    names = _settled(images, relocation.mapping(bundle.references))
+    names = _settled(images, relocation.mapping(references))
+    projects = _projects(target, names, dry_run=wishes.dry_run) if wishes.create_projects else ()
     lacking = _lacking(bundle, relocation, names)
-    todo = plan.plan(images, target, names, lacking=lacking, workers=run.workers, stopped=run.stopped)
-    return Push(bundle, todo, target)
+    try:
+        todo = plan.plan(images, target, names, lacking=lacking, workers=run.workers, stopped=run.stopped)
+    except StoreError as error:
+        raise _about_projects(error) from error
+    return Push(bundle, todo, target, projects)
+
+
+def _projects(target: RegistryStore, names: Mapping[Reference, Reference], *, dry_run: bool) -> tuple[str, ...]:
+    """The projects of a Harbor that were not there; unless only looking, they are now."""
+    from airgap.stores.registry import harbor
+
+    some = next(iter(names.values()))
+    ask = harbor.missing if dry_run else harbor.create
+    return ask(target.client_of(some.name), harbor.projects_of(names.values()))
 
 
 def _lacking(
@@ -83,10 +132,17 @@ def execute(push: Push, run: Run, *, keep_going: bool = False) -> Pushed:
     try:
         report = engine.run(push.plan, push.bundle.store, push.target, run.conduct(keep_going=keep_going))
     except StoreError as error:
-        raise _about_platforms(error, push.plan) from error
-    report = _proved(report, push.target, run, keep_going=keep_going)
-    arrived = {outcome.image.reference for outcome in report.outcomes if outcome.failure is None}
-    return Pushed(lock_of(push.plan, arrived), report)
+        raise _about_artifacts(_about_platforms(_about_projects(error), push.plan), push) from error
+    return _concluded(push, _proved(report, push.target, run, keep_going=keep_going))
+
+
+def _concluded(push: Push, report: Report) -> Pushed:
+    """The lock is about images; where charts are is told apart."""
+    arrived = {outcome.image.reference: outcome.target for outcome in report.outcomes if outcome.failure is None}
+    items = [item for item in push.bundle.inventory.items if item.reference in arrived]
+    images = {item.reference for item in items if item.kind == "image"}
+    charts = tuple(arrived[item.reference] for item in items if item.kind == "chart")
+    return Pushed(lock_of(push.plan, images), report, artifacts.tally(items, push.plan.graph), charts)
 
 
 def lock_of(todo: plan.Plan, arrived: Container[Reference]) -> Lock:
@@ -126,6 +182,22 @@ def _about_platforms(error: StoreError, todo: plan.Plan) -> StoreError:
             "it wants every platform that an index lists, and the bundle has some only: pack without --platform, or "
             "push with --filter-index, which makes indexes of what is there (their digests change)"
         )
+    return error
+
+
+def _about_projects(error: StoreError) -> StoreError:
+    """Harbor's words for a project that nobody has made."""
+    if re.search(r"project \S+ not found", error.message):
+        error.hint = "make that project, or let push do it with --create-projects"
+    return error
+
+
+def _about_artifacts(error: StoreError, push: Push) -> StoreError:
+    """Some registries take images only, or only artifacts of kinds that somebody has allowed."""
+    kinds = {item.reference: item.media_type for item in push.bundle.inventory.items if item.kind != "image"}
+    names = [publish.target.name for publish in push.plan.images if publish.image.reference in kinds]
+    if not error.hint and any(f"the manifest of `{name}:" in error.message for name in names):
+        error.hint = "if it takes images only, leave charts, manifests and files out with --images-only"
     return error
 
 

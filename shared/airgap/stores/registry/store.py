@@ -122,6 +122,10 @@ class RegistryStore:
         response.close()
         return response.status_code == 201
 
+    def client_of(self, name: str) -> Client:
+        """Who speaks to the registry of a name, for what only one kind of registry understands."""
+        return self._client(name)[0]
+
     def _client(self, name: str) -> tuple[Client, Endpoint]:
         endpoint = self._mirrors.endpoints(name)[0]
         return self._connections.client(endpoint), endpoint
