@@ -61,6 +61,8 @@ class FaultProxy:
     faults: list[Fault] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     logins: list[str] = field(default_factory=list)
+    cookies: list[str] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)  # of requests that were answered in the server's place
     sent: dict[str, int] = field(default_factory=dict)  # path → body bytes that went to the client
 
     def take(self, method: str, path: str) -> Fault | None:
@@ -118,8 +120,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         with _LOCK:
             state.requests.append(f"{self.command} {self.path}")
             state.logins.append(self.headers.get("Authorization", ""))
+            state.cookies.append(self.headers.get("Cookie", ""))
         body = self._read_body()
         fault = state.take(self.command, self.path)
+        if fault and fault.answer:
+            state.bodies.append(body)
         answer = fault.answer if fault and fault.answer else self._forward(body)
         if fault and fault.drop_answer:
             self._reset()
@@ -217,7 +222,7 @@ def sink(address: str = "127.0.0.2", body: bytes = b"") -> Iterator[Sink]:
             self.end_headers()
             self.wfile.write(state.body)
 
-        do_POST = do_PUT = do_GET
+        do_HEAD = do_POST = do_PUT = do_GET
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""

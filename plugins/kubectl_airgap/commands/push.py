@@ -92,6 +92,8 @@ def push(
     if report is not None:
         print_report(pushed.report, report)
     if not quiet:
+        if prepared.projects:
+            render.say(f"made {plural(len(prepared.projects), 'project')} there: {', '.join(prepared.projects)}")
         _say(pushed, target, place, seconds)
     check_complete(pushed.failures, "pushed")
 
