@@ -13,7 +13,8 @@ from typing import Any
 import oras.provider
 import pytest
 from tests.support.charts import FORMS, archive
-from tests.support.cli import Ended, kubectl_airgap, run
+from tests.support.cli import Ended, check_refusal, kubectl_airgap, run
+from tests.support.faultproxy import Answer, Fault, fault_proxy
 from tests.support.images import add_image
 from tests.support.registry import Registry, store_for
 from tests.support.runtimes import Runtime
@@ -338,3 +339,14 @@ def test_a_delta_of_a_new_file_has_the_new_file_only(scene: Scene, packed: Scene
     layers = manifest(f"{prefix}/files/app-2:7")["layers"]
     assert len(layers) == 4
     assert json.dumps(layers).count("bin/new") == 1
+
+
+def test_a_registry_that_takes_images_only_is_explained(packed: Scene, other_registry: Registry) -> None:
+    body = b'{"errors": [{"code": "MANIFEST_INVALID", "message": "unsupported artifact type"}]}'
+    answer = Answer(400, [("Content-Length", str(len(body)))], body)
+    path = other_registry.repository().partition("/")[2]
+    with fault_proxy(other_registry.host, Fault("PUT", "/files/app/manifests/", 9, answer=answer)) as proxy:
+        done = kubectl_airgap("push", "-q", packed.root / "app.tar", f"{proxy.host}/{path}")
+        check_refusal(done, 4, "unsupported artifact type", "--images-only")
+        done = kubectl_airgap("push", "-q", packed.root / "app.tar", f"{proxy.host}/{path}", "--images-only")
+        assert done.returncode == 0, done.stderr

@@ -34,6 +34,8 @@ TITLE: Final = "org.opencontainers.image.title"
 VERSION: Final = "org.opencontainers.image.version"
 LISTS: Final = {"manifests": MANIFESTS_TYPE, "files": FILES_TYPE}
 """Kinds whose layers are files with a title each."""
+KINDS_MADE: Final = ("chart", *LISTS)
+"""Kinds that packing makes of what lies on this machine."""
 
 _EMPTY: Final = b"{}"
 _NOUNS: Final = {"manifests": "manifest", "files": "file"}

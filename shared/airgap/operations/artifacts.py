@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -117,14 +118,11 @@ def _files(wanted: Wanted) -> Iterator[Artifact]:
 
 
 def _named(text: str) -> Iterator[tuple[Path, str]]:
-    """The files that `PATH` or `PATH=NAME` means, each with its title. A path may have a `=` in it, too."""
-    path, name = Path(text), ""
+    """The files that `PATH` or `PATH=NAME` means, each with its title."""
+    path, name = _parted(text)
     with durable.explained(path):
-        if not path.exists() and "=" in text:
-            first, _, name = text.rpartition("=")
-            path = Path(first)
         path.stat()
-        title = name.strip("/") or path.resolve().name
+        title = name or path.resolve().name
         if not path.is_dir():
             yield path, title
             return
@@ -132,6 +130,15 @@ def _named(text: str) -> Iterator[tuple[Path, str]]:
     if not found:
         raise InvalidInput(f"there are no files in `{path}`")
     yield from ((file, f"{title}/{file.relative_to(path).as_posix()}") for file in found)
+
+
+def _parted(text: str) -> tuple[Path, str]:
+    """Path and name; a path may have a `=` in it, too."""
+    first, _, name = text.rpartition("=")
+    with contextlib.suppress(OSError):  # a text too long for a path is none
+        if not first or Path(text).exists():
+            return Path(text), ""
+    return Path(first), name.rstrip("/")
 
 
 def _below(folder: Path, inside: Path) -> Iterator[Path]:

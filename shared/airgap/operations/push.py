@@ -80,7 +80,7 @@ def prepare(bundle: Bundle, relocation: Relocation, run: Run, wishes: Wishes | N
         InvalidManifest: a set of files has a file that leads elsewhere.
     """
     wishes = wishes or Wishes()
-    left_out = ("chart", *artifacts.LISTS) if wishes.images_only else ()
+    left_out = artifacts.KINDS_MADE if wishes.images_only else ()
     items = [item for item in bundle.inventory.items if item.kind not in left_out]
     references = [item.reference for item in items]
     if not references:
@@ -194,8 +194,8 @@ def _about_projects(error: StoreError) -> StoreError:
 
 def _about_artifacts(error: StoreError, push: Push) -> StoreError:
     """Some registries take images only, or only artifacts of kinds that somebody has allowed."""
-    kinds = {item.reference: item.media_type for item in push.bundle.inventory.items if item.kind != "image"}
-    names = [publish.target.name for publish in push.plan.images if publish.image.reference in kinds]
+    ours = {item.reference for item in push.bundle.inventory.items if item.kind in artifacts.KINDS_MADE}
+    names = [publish.target.name for publish in push.plan.images if publish.image.reference in ours]
     if not error.hint and any(f"the manifest of `{name}:" in error.message for name in names):
         error.hint = "if it takes images only, leave charts, manifests and files out with --images-only"
     return error
