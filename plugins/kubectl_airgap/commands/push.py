@@ -23,7 +23,7 @@ from airgap_cli.options import (
     grouped,
 )
 from airgap_cli.reports import check_complete, print_plan, print_report
-from airgap_cli.words import counted, duration, plural, size
+from airgap_cli.words import counted, duration, parse_chunk, plural, size
 
 if TYPE_CHECKING:
     from airgap.operations.push import Push, Pushed
@@ -52,6 +52,10 @@ def push(
     create_projects: Annotated[
         bool, flag("--create-projects", help="If it is a Harbor, make the projects that are not there, private ones.")
     ] = False,
+    chunk_size: Annotated[
+        str,
+        flag("--chunk-size", help="What one request may carry, where a proxy limits it: 1MiB, 50MB.", metavar="SIZE"),
+    ] = "",
     keep_going: KeepGoing = False,
     concurrency: Concurrency = limits.WORKERS,
     dry_run: DryRun = False,
@@ -76,7 +80,8 @@ def push(
     from airgap_cli.running import run_of
 
     relocation = Relocation.to(target, naming, max_depth=max_depth)
-    wishes = operation.Wishes(filter_index, images_only, create_projects, dry_run)
+    chunk = parse_chunk(chunk_size) if chunk_size else 0
+    wishes = operation.Wishes(filter_index, images_only, create_projects, chunk, dry_run)
     place = lock or places.beside(bundle, ".lock.yaml")
     with Progress("pushing", quiet=quiet) as progress:
         run = run_of(registries, concurrency, progress)

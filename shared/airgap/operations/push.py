@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -10,12 +9,15 @@ from typing import TYPE_CHECKING
 from airgap.bundles import artifacts
 from airgap.bundles.lock import Lock, LockEntry
 from airgap.bundles.reader import Bundle
-from airgap.errors import AirgapError, ContentMismatch, InvalidInput, StoreError
+from airgap.errors import AirgapError, ContentMismatch, InvalidInput, StoreError, UnknownContent
+from airgap.operations import places
 from airgap.operations.environment import Run
 from airgap.references import Reference
 from airgap.relocation.policy import Relocation
 from airgap.stores import Target
-from airgap.transfer import engine, graph, plan, pool
+from airgap.stores.registry.journal import Journal
+from airgap.stores.registry.uploads import Uploads
+from airgap.transfer import engine, events, graph, plan, pool
 from airgap.transfer.engine import Outcome, Report, Result
 
 if TYPE_CHECKING:
@@ -30,12 +32,14 @@ class Wishes:
         filter_index: push an index that lacks platforms as one of those that are in the bundle.
         images_only: leave out charts, manifests and files, for registries that take none.
         create_projects: make projects that are not there, if the registry is a Harbor.
+        chunk: bytes that one request may carry, where a proxy before the registry has a limit; 0 where none has.
         dry_run: change nothing: say which projects would be made.
     """
 
     filter_index: bool = False
     images_only: bool = False
     create_projects: bool = False
+    chunk: int = 0
     dry_run: bool = False
 
 
@@ -46,6 +50,7 @@ class Push:
     bundle: Bundle
     plan: plan.Plan
     target: Target
+    journal: Journal
     projects: tuple[str, ...] = ()
 
 
@@ -90,15 +95,13 @@ def prepare(bundle: Bundle, relocation: Relocation, run: Run, wishes: Wishes | N
     artifacts.tally(items, images)  # before anything is sent, every name of a file has been looked at
     if wishes.filter_index:
         images = graph.filtered(images)
-    target = run.target()
+    journal = Journal(places.journal_of(bundle), lambda text: run.observe(events.Note(text)))
+    target = run.target(Uploads(journal, wishes.chunk))
     names = _settled(images, relocation.mapping(references))
     projects = _projects(target, names, dry_run=wishes.dry_run) if wishes.create_projects else ()
     lacking = _lacking(bundle, relocation, names)
-    try:
-        todo = plan.plan(images, target, names, lacking=lacking, workers=run.workers, stopped=run.stopped)
-    except StoreError as error:
-        raise _about_projects(error) from error
-    return Push(bundle, todo, target, projects)
+    todo = plan.plan(images, target, names, lacking=lacking, workers=run.workers, stopped=run.stopped)
+    return Push(bundle, todo, target, journal, projects)
 
 
 def _projects(target: RegistryStore, names: Mapping[Reference, Reference], *, dry_run: bool) -> tuple[str, ...]:
@@ -132,8 +135,14 @@ def execute(push: Push, run: Run, *, keep_going: bool = False) -> Pushed:
     try:
         report = engine.run(push.plan, push.bundle.store, push.target, run.conduct(keep_going=keep_going))
     except StoreError as error:
-        raise _about_artifacts(_about_platforms(_about_projects(error), push.plan), push) from error
-    return _concluded(push, _proved(report, push.target, run, keep_going=keep_going))
+        raise _explained(error, push) from error
+    report = _proved(report, push.target, run, keep_going=keep_going)
+    for outcome in report.outcomes:
+        if isinstance(outcome.failure, StoreError):
+            _explained(outcome.failure, push)
+    if all(outcome.failure is None for outcome in report.outcomes):
+        push.journal.finish()
+    return _concluded(push, report)
 
 
 def _concluded(push: Push, report: Report) -> Pushed:
@@ -174,10 +183,11 @@ def _settled(images: graph.Graph, names: Mapping[Reference, Reference]) -> dict[
     }
 
 
-def _about_platforms(error: StoreError, todo: plan.Plan) -> StoreError:
-    """A registry that does not know a child of an index says only that a blob is unknown; we know which and why."""
-    sparse = any(todo.graph.is_sparse(publish.image) for publish in todo.images)
-    if sparse and not error.hint and "UNKNOWN" in error.message:
+def _about_missing(error: UnknownContent, todo: plan.Plan) -> UnknownContent:
+    """A registry that wants content which is not in the bundle says only that it is unknown; we know which and why."""
+    if error.digests & {layer.digest for layer in todo.graph.foreign}:
+        error.hint = "the layer may not be distributed, so it stayed where it was; this registry takes no image without"
+    elif any(todo.graph.is_sparse(publish.image) for publish in todo.images):
         error.hint = (
             "it wants every platform that an index lists, and the bundle has some only: pack without --platform, or "
             "push with --filter-index, which makes indexes of what is there (their digests change)"
@@ -185,11 +195,9 @@ def _about_platforms(error: StoreError, todo: plan.Plan) -> StoreError:
     return error
 
 
-def _about_projects(error: StoreError) -> StoreError:
-    """Harbor's words for a project that nobody has made."""
-    if re.search(r"project \S+ not found", error.message):
-        error.hint = "make that project, or let push do it with --create-projects"
-    return error
+def _explained(error: StoreError, push: Push) -> StoreError:
+    """What the registry cannot say, since only we know what was pushed."""
+    return _about_missing(error, push.plan) if isinstance(error, UnknownContent) else _about_artifacts(error, push)
 
 
 def _about_artifacts(error: StoreError, push: Push) -> StoreError:
