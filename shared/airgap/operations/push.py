@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from airgap.bundles import artifacts
 from airgap.bundles.lock import Lock, LockEntry
 from airgap.bundles.reader import Bundle
-from airgap.errors import AirgapError, ContentMismatch, InvalidInput, StoreError, UnknownContent
+from airgap.errors import AirgapError, ContentMismatch, InvalidInput, UnknownContent
 from airgap.operations import places
 from airgap.operations.environment import Run
 from airgap.references import Reference
@@ -134,12 +134,12 @@ def execute(push: Push, run: Run, *, keep_going: bool = False) -> Pushed:
     """
     try:
         report = engine.run(push.plan, push.bundle.store, push.target, run.conduct(keep_going=keep_going))
-    except StoreError as error:
-        raise _explained(error, push) from error
+    except UnknownContent as error:
+        raise _about_missing(error, push.plan) from error
     report = _proved(report, push.target, run, keep_going=keep_going)
     for outcome in report.outcomes:
-        if isinstance(outcome.failure, StoreError):
-            _explained(outcome.failure, push)
+        if isinstance(outcome.failure, UnknownContent):
+            _about_missing(outcome.failure, push.plan)
     if all(outcome.failure is None for outcome in report.outcomes):
         push.journal.finish()
     return _concluded(push, report)
@@ -192,20 +192,6 @@ def _about_missing(error: UnknownContent, todo: plan.Plan) -> UnknownContent:
             "it wants every platform that an index lists, and the bundle has some only: pack without --platform, or "
             "push with --filter-index, which makes indexes of what is there (their digests change)"
         )
-    return error
-
-
-def _explained(error: StoreError, push: Push) -> StoreError:
-    """What the registry cannot say, since only we know what was pushed."""
-    return _about_missing(error, push.plan) if isinstance(error, UnknownContent) else _about_artifacts(error, push)
-
-
-def _about_artifacts(error: StoreError, push: Push) -> StoreError:
-    """Some registries take images only, or only artifacts of kinds that somebody has allowed."""
-    ours = {item.reference for item in push.bundle.inventory.items if item.kind in artifacts.KINDS_MADE}
-    names = [publish.target.name for publish in push.plan.images if publish.image.reference in ours]
-    if not error.hint and any(f"the manifest of `{name}:" in error.message for name in names):
-        error.hint = "if it takes images only, leave charts, manifests and files out with --images-only"
     return error
 
 

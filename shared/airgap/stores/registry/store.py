@@ -246,7 +246,7 @@ def _refused_manifest(refused: Refusal, client: Client, reference: Reference, da
     if kind and refused.status in (400, 415):
         error.hint = (
             f"this is an artifact of type {kind}, and `{client.host}` may take images only; whoever runs it may be "
-            "able to allow it (in Quay: ALLOWED_OCI_ARTIFACT_TYPES)"
+            "able to allow it (in Quay: ALLOWED_OCI_ARTIFACT_TYPES), and push does without it by --images-only"
         )
     return error
 
