@@ -187,7 +187,11 @@ class RegistryFlags:
 
 Naming = Annotated[
     str,
-    flag("--naming", help="What becomes of the source's name: strip its host, keep it, flat, or group=NAME."),
+    flag(
+        "--naming",
+        help="What becomes of the source's name: strip its host, keep it, flat, or group=NAME.",
+        metavar="NAMING",
+    ),
 ]
 MaxDepth = Annotated[
     int,

@@ -65,10 +65,10 @@ def pack(
     quiet: Quiet = False,
     report: Report = None,
 ) -> None:
-    """Put the images that manifests and charts need into one file, with the charts and manifests themselves.
+    """Put the images that manifests and charts need into one file.
 
-    The file is a plain tar and an OCI image layout: skopeo, ctr, podman and docker read it too. A run that was cut
-    leaves BUNDLE.partial; the same command goes on from there.
+    The charts and manifests come along, and what --file names. The file is a plain tar and an OCI image layout: skopeo,
+    ctr, podman and docker read it too. A run that was cut leaves BUNDLE.partial; the same command goes on from there.
 
     \b
     Examples:
@@ -76,6 +76,7 @@ def pack(
       kubectl airgap pack --chart ./shop --platform linux/amd64 -o shop.tar
       kubectl airgap pack --images-file images.txt --mirror docker.io=mirror.local/hub -o app.tar
       kubectl airgap pack -f deploy/ --since app.tar -o app-2.tar
+      kubectl airgap pack --chart ./shop --file bin/tool --file docs=manual -o shop.tar
     """
     from airgap.operations import artifacts, images, places
     from airgap.operations import pack as operation

@@ -62,10 +62,11 @@ def push(
     quiet: Quiet = False,
     report: Report = None,
 ) -> None:
-    """Put a bundle's images into a registry, with proof; charts and files too.
+    """Put a bundle's images into a registry, with proof.
 
-    Each tag is asked for again afterwards. What the registry has already is not sent again, so the same command
-    goes on where a run was cut. The lock it writes is what relocation takes.
+    Charts are put below charts/, manifests and files below manifests/ and files/. Each tag is asked for again
+    afterwards. What the registry has already is not sent again, so the same command goes on where a run was cut. The
+    lock it writes is what relocation takes.
 
     \b
     Examples:
@@ -124,6 +125,8 @@ def _next(pushed: Pushed, target: str, place: Path) -> Iterator[str]:
         yield f"  kubectl airgap relocate -f MANIFESTS --lock {place} -o OUT/"
         for chart in charts or ["CHART"]:
             yield f"  helm relocate {chart} --to {target} --lock {place} -o OUT/"
+        if charts:
+            yield "\nor let helm do that as it installs"
     elif charts:
         yield "\nnext:"
     renderer = f" --post-renderer relocate-images --post-renderer-args --lock={place}" if pushed.lock.entries else ""
