@@ -11,7 +11,7 @@ from tests.support.cli import check_refusal, kubectl_airgap
 from tests.support.images import put
 
 from airgap.bundles.artifacts import FILE_LAYER, FILES_TYPE, TITLE
-from airgap.bundles.composition import Asked
+from airgap.bundles.composition import Asked, Label
 from airgap.bundles.reader import open_file
 from airgap.bundles.verification import verify
 from airgap.descriptors import OCI_EMPTY, OCI_MANIFEST
@@ -68,7 +68,7 @@ def bundle_of(path: Path, *titles: str) -> Path:
 def test_a_hostile_name_is_refused_where_it_is_given(title: str, tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_text("x")
-    wanted = Wanted("app", files=(f"{path}={title}",))
+    wanted = Wanted(Label("app"), files=(f"{path}={title}",))
     with pytest.raises(InvalidInput, match="may not be called") as caught, gathered(Sources(), wanted):
         pass
     assert caught.value.message.isprintable()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from airgap.bundles.composition import Label
 from airgap.discovery.findings import Discovery
 from airgap.errors import DocumentError, InvalidInput
 from airgap.operations import pack
@@ -28,7 +29,7 @@ def packing(folder: Path, change: Callable[[], object]) -> None:
     """Pack all of it, with a change after everything was looked at."""
     sources = Sources(manifests=(str(folder / "map.yaml"),), charts=(str(folder / "shop"),))
     place = str(folder / "x.tar")
-    with gathered(sources, Wanted("x", files=(str(folder / "tool"),))) as (_, artifacts):
+    with gathered(sources, Wanted(Label("x"), files=(str(folder / "tool"),))) as (_, artifacts):
         prepared = pack.prepare(Discovery((), ()), place, pack.Wishes(), Run(), artifacts)
         change()
         pack.write(prepared, Run())

@@ -18,6 +18,7 @@ from airgap_cli.options import (
     sources_of,
 )
 from airgap_cli.reports import check_complete, print_report
+from airgap_cli.trustflags import LabelFlags, TrustFlags
 from airgap_cli.words import counted, duration, plural, size
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 def pack(
     sources: SourceFlags,
     registries: RegistryFlags,
+    label: LabelFlags,
+    trust: TrustFlags,
     output: Annotated[str, flag("-o", "--output", help="The bundle to write, a .tar file.", metavar="BUNDLE")],
     mirror: Mirror = None,
     platform: Annotated[
@@ -48,9 +51,6 @@ def pack(
     images_only: Annotated[
         bool, flag("--images-only", help="Leave out the charts and manifests themselves, and pack their images.")
     ] = False,
-    bundle_version: Annotated[
-        str, flag("--bundle-version", help="What you call this state of the bundle; else latest.", metavar="VERSION")
-    ] = "",
     since: Annotated[
         str,
         flag(
@@ -77,27 +77,34 @@ def pack(
       kubectl airgap pack --images-file images.txt --mirror docker.io=mirror.local/hub -o app.tar
       kubectl airgap pack -f deploy/ --since app.tar -o app-2.tar
       kubectl airgap pack --chart ./shop --file bin/tool --file docs=manual -o shop.tar
+      kubectl airgap pack -f deploy/ --name app --sequence 3 --expires 90d --sign-key sign.key -o app-3.tar
     """
+    from airgap.bundles.freshness import expiry
     from airgap.operations import artifacts, images, places
     from airgap.operations import pack as operation
     from airgap.platforms import Platform
     from airgap_cli.progress import Progress
     from airgap_cli.running import run_of
+    from airgap_cli.trustflags import now, signing_key, trusting
 
     wishes = operation.Wishes(
         platforms=tuple(Platform.parse(text) for text in platform or ()),
         allow_incomplete=allow_incomplete,
         keep_going=keep_going,
         since=since,
-        version=bundle_version,
+        name=label.name,
+        version=label.bundle_version,
+        sequence=label.sequence,
+        expires=expiry(label.expires, now()) if label.expires else "",
+        key=signing_key(label.sign_key, label.sign_password_file) if label.sign_key else None,
     )
-    wanted = artifacts.Wanted(places.name_of(output), bundle_version, tuple(file or ()), images_only)
+    wanted = artifacts.Wanted(wishes.label(output), tuple(file or ()), images_only)
     places.check_new(output)
     with (
         Progress("packing", quiet=quiet) as progress,
         artifacts.gathered(sources_of(sources), wanted) as (held, made),
     ):
-        run = run_of(registries, concurrency, progress, mirror or ())
+        run = trusting(run_of(registries, concurrency, progress, mirror or ()), trust.verify_key)
         found = images.find_images(held, optional=bool(made))
         if not include_off:
             found, off = operation.without_off(found)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from airgap import limits, strictjson
-from airgap.bundles.composition import Asked
+from airgap.bundles.composition import Asked, Label
 from airgap.bundles.inventory import KINDS, Item, Why
 from airgap.descriptors import OCI_EMPTY, OCI_MANIFEST
 from airgap.documents.chartmeta import config_of
@@ -81,20 +81,20 @@ def of_chart(chart: Chart, archive: Piece, provenance: Piece | None, source: str
     return Artifact("chart", reference, _manifest(document, config, layers), (config, *layers), (_why(source),))
 
 
-def of_files(kind: str, label: tuple[str, str], files: Mapping[str, Piece], sources: Iterable[str]) -> Artifact:
+def of_files(kind: str, label: Label, files: Mapping[str, Piece], sources: Iterable[str]) -> Artifact:
     """Manifests or files: a layer each, with its title.
 
     Args:
         kind: one of `LISTS`.
-        label: name and version of the bundle; a version that is empty is `latest`.
+        label: of the bundle; a version that is empty is `latest`.
         files: title → content.
         sources: what the user pointed at.
 
     Raises:
         InvalidInput: a title that could not be unpacked everywhere, or too many.
     """
-    name = re.sub(r"[^a-z0-9]+", "-", label[0].lower()).strip("-") or "bundle"
-    reference = _named(kind, name, label[1] or DEFAULT_TAG)
+    name = re.sub(r"[^a-z0-9]+", "-", label.name.lower()).strip("-") or "bundle"
+    reference = _named(kind, name, label.version or DEFAULT_TAG)
     _check_titles(files)
     layers = [_titled(files[title], title) for title in sorted(files)]
     config = of_bytes(_EMPTY, OCI_EMPTY, "nothing")

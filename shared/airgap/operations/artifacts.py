@@ -12,6 +12,7 @@ from airgap import durable
 from airgap.adapters import helm
 from airgap.bundles import artifacts
 from airgap.bundles.artifacts import Artifact
+from airgap.bundles.composition import Label
 from airgap.documents import charts
 from airgap.errors import InvalidInput
 from airgap.operations import manifest_files
@@ -25,13 +26,12 @@ class Wanted:
     """What shall travel.
 
     Attributes:
-        name, version: of the bundle.
+        label: what the bundle is called.
         files: `PATH` or `PATH=NAME`, as the user typed them.
         images_only: whether charts and manifests stay here.
     """
 
-    name: str
-    version: str = ""
+    label: Label
     files: tuple[str, ...] = ()
     images_only: bool = False
 
@@ -78,7 +78,7 @@ def _manifests(sources: Sources, wanted: Wanted) -> Iterator[Artifact]:
         for place, relative, _ in places:
             alike.setdefault(relative, []).append(place)
         named = {_apart(place, relative, alike[relative]): piece for place, relative, piece in places}
-        yield artifacts.of_files("manifests", (wanted.name, wanted.version), named, sources.manifests)
+        yield artifacts.of_files("manifests", wanted.label, named, sources.manifests)
 
 
 def _manifest(file: ManifestFile) -> Piece:
@@ -114,7 +114,7 @@ def _files(wanted: Wanted) -> Iterator[Artifact]:
                     f"`{other.place}` and `{path}` would both be called {title!a}",
                     hint="name one anew: --file PATH=NAME",
                 )
-    yield artifacts.of_files("files", (wanted.name, wanted.version), pieces, wanted.files)
+    yield artifacts.of_files("files", wanted.label, pieces, wanted.files)
 
 
 def _named(text: str) -> Iterator[tuple[Path, str]]:

@@ -10,7 +10,7 @@ from airgap.bundles import artifacts
 from airgap.bundles.lock import Lock, LockEntry
 from airgap.bundles.reader import Bundle
 from airgap.errors import AirgapError, ContentMismatch, InvalidInput, UnknownContent
-from airgap.operations import places
+from airgap.operations import admission, places
 from airgap.operations.environment import Run
 from airgap.references import Reference
 from airgap.relocation.policy import Relocation
@@ -81,6 +81,7 @@ def prepare(bundle: Bundle, relocation: Relocation, run: Run, wishes: Wishes | N
     Raises:
         InvalidInput: two images would get one name, or the bundle has no image.
         StoreError: the registry cannot be asked, or is no Harbor though projects are to be made.
+        UntrustedBundle: the bundle is older than the last one, or expired.
         DamagedBundle, ContentMismatch: a manifest of the bundle is damaged.
         InvalidManifest: a set of files has a file that leads elsewhere.
     """
@@ -90,6 +91,7 @@ def prepare(bundle: Bundle, relocation: Relocation, run: Run, wishes: Wishes | N
     references = [item.reference for item in items]
     if not references:
         raise InvalidInput(f"`{bundle.place}` has no image in it")
+    admission.admit(bundle, run)
     present = graph.among(bundle.digests)
     images = graph.walk(bundle.store, references, present, workers=run.workers, stopped=run.stopped)
     artifacts.tally(items, images)  # before anything is sent, every name of a file has been looked at
@@ -141,6 +143,7 @@ def execute(push: Push, run: Run, *, keep_going: bool = False) -> Pushed:
         if isinstance(outcome.failure, UnknownContent):
             _about_missing(outcome.failure, push.plan)
     if all(outcome.failure is None for outcome in report.outcomes):
+        admission.remember(push.bundle, run)
         push.journal.finish()
     return _concluded(push, report)
 

@@ -9,6 +9,7 @@ import pytest
 
 from airgap.bundles import artifacts
 from airgap.bundles.artifacts import Artifact
+from airgap.bundles.composition import Label
 from airgap.bundles.inventory import Item
 from airgap.documents.charts import Chart
 from airgap.errors import InvalidInput
@@ -30,7 +31,7 @@ def pieces(*titles: str) -> Mapping[str, Piece]:
 
 
 def files(*titles: str, name: str = "app", version: str = "") -> Artifact:
-    return artifacts.of_files("files", (name, version), pieces(*titles), ["bin"])
+    return artifacts.of_files("files", Label(name, version), pieces(*titles), ["bin"])
 
 
 def chart(name: str = "shop", version: str = "1.2.3", data: bytes = b"chart", source: str = "./shop") -> Artifact:

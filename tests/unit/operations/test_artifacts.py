@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from airgap.bundles.artifacts import TITLE, Artifact
+from airgap.bundles.composition import Label
 from airgap.descriptors import Descriptor, parse_manifest
 from airgap.errors import InvalidInput
 from airgap.operations.artifacts import Wanted, gathered
@@ -14,7 +15,7 @@ from airgap.operations.sources import Sources
 
 
 def made(sources: Sources, *files: str, images_only: bool = False) -> tuple[Artifact, ...]:
-    with gathered(sources, Wanted("app", files=files, images_only=images_only)) as (_, artifacts):
+    with gathered(sources, Wanted(Label("app"), files=files, images_only=images_only)) as (_, artifacts):
         return artifacts
 
 

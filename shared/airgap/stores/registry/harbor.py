@@ -16,7 +16,7 @@ from airgap.references import Reference
 from airgap.stores.registry.client import Client, Request
 
 if TYPE_CHECKING:
-    import requests
+    from airgap.stores.registry.session import Answer
 
 _API: Final = "/api/v2.0"
 
@@ -68,7 +68,7 @@ def _check_harbor(client: Client) -> None:
         )
 
 
-def _object(client: Client, response: requests.Response) -> dict[str, object]:
+def _object(client: Client, response: Answer) -> dict[str, object]:
     data = b""
     for chunk in client.read(response):
         data += chunk
