@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 
 from airgap import limits
 from airgap.errors import InvalidInput
@@ -85,6 +86,11 @@ def plural(count: int, noun: str) -> str:
         return f"1 {noun}"
     many = noun[:-1] + "ies" if noun.endswith("y") and noun[-2:-1] not in "aeiou" else noun + "s"
     return f"{count:,} {many}"
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """`12 images, 1 chart, 3 files`, in the order given."""
+    return ", ".join(plural(count, noun) for noun, count in counts.items()) or plural(0, "image")
 
 
 def _printable(text: str) -> str:

@@ -69,6 +69,8 @@ class FaultProxy:
     faults: list[Fault] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     logins: list[str] = field(default_factory=list)
+    cookies: list[str] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)  # of requests that were answered in the server's place
     sent: dict[str, int] = field(default_factory=dict)  # path → body bytes that went to the client
     rate: int = 0  # bytes a second of each body, either way; 0 is no limit
     weather: Callable[[str, str], Fault | None] | None = None  # method and path → what happens besides `faults`
@@ -168,10 +170,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         with _LOCK:
             state.requests.append(f"{self.command} {self.path}")
             state.logins.append(self.headers.get("Authorization", ""))
+            state.cookies.append(self.headers.get("Cookie", ""))
         body = self._read_body()
         with _LOCK:
             state.received.append((self.command, len(body)))
         fault = state.take(self.command, self.path, self.headers, len(body))
+        if fault and fault.answer:
+            state.bodies.append(body)
         if fault and fault.break_after is not None:
             self._forward_part(body, fault.break_after)
             self._reset()
@@ -307,7 +312,7 @@ def sink(address: str = "127.0.0.2", body: bytes = b"") -> Iterator[Sink]:
             self.end_headers()
             self.wfile.write(state.body)
 
-        do_POST = do_PUT = do_GET
+        do_HEAD = do_POST = do_PUT = do_GET
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""

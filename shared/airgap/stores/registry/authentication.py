@@ -107,6 +107,15 @@ class Authenticator:
             challenge = self._challenges.get(scope) or self._challenges.get("")
             return self._bearer(challenge, scope, repository, failed="") if challenge else ""
 
+    def basic(self) -> str:
+        """The login for the host itself, whether it was asked for or not.
+
+        Raises:
+            AccessDenied: there is none.
+        """
+        with self._lock:
+            return self._basic_header("")
+
     def answer(self, header: str, scope: str, repository: str, failed: str = "") -> str:
         """A new header after a 401, unless another worker has one that is newer than the one that `failed`.
 

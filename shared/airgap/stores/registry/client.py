@@ -52,6 +52,7 @@ class Request:
     headers: dict[str, str] = field(default_factory=dict)
     body: Callable[[], Any] | None = None
     retried: bool = True
+    by_login: bool = False  # with the user's login at once, for interfaces that never ask for one
 
     @property
     def scope(self) -> str:
@@ -192,7 +193,7 @@ class Client:
     def _authenticated(self, request: Request) -> Answer:
         """One exchange, with a fresh header after each 401; more than two in a row are a no."""
         authenticator = self._connected()
-        header = authenticator.header(request.scope, request.repository)
+        header = authenticator.basic() if request.by_login else authenticator.header(request.scope, request.repository)
         for _ in range(_RENEWALS + 1):
             response, at_home = self._redirected(request, header)
             if response.status_code != 401:
@@ -201,7 +202,7 @@ class Client:
             words = refused(response)
             if not at_home:  # whoever we were sent to may ask for a login, but it is not theirs
                 raise AccessDenied(f"`{self.host}` sends us to a place that answered {words}")
-            if not challenge and not header:
+            if request.by_login or not (challenge or header):
                 raise AccessDenied(f"`{self.host}` answered {words}")
             header = authenticator.answer(challenge, request.scope, request.repository, header) if challenge else ""
         raise AccessDenied(

@@ -142,6 +142,10 @@ class RegistryStore:
         client, at = self._client(name)
         self._referrers.enlist(client, at, digest, entries)
 
+    def client_of(self, name: str) -> Client:
+        """Who speaks to the registry of a name, for what only one kind of registry understands."""
+        return self._client(name)[0]
+
     def _client(self, name: str) -> tuple[Client, Endpoint]:
         endpoint = self._mirrors.endpoints(name)[0]
         return self._connections.client(endpoint), endpoint
@@ -253,7 +257,7 @@ def _refused_manifest(refused: Refusal, client: Client, reference: Reference, da
     if kind and refused.status in (400, 415):
         error.hint = (
             f"this is an artifact of type {kind}, and `{client.host}` may take images only; whoever runs it may be "
-            "able to allow it (in Quay: ALLOWED_OCI_ARTIFACT_TYPES)"
+            "able to allow it (in Quay: ALLOWED_OCI_ARTIFACT_TYPES), and push does without it by --images-only"
         )
     return error
 
