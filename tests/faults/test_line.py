@@ -451,6 +451,15 @@ def _lead(listener: socket.socket, upstream: str) -> None:
             _pour(far, near)
 
 
+def test_f27_twenty_redirects_in_a_row_are_followed_five_times(stored: Stored) -> None:
+    hops = [Fault("GET", f"^/hop/{n}$", answer=answering(307, Location=f"/hop/{n + 1}")) for n in range(1, 21)]
+    with fault_proxy(stored.registry.host, Fault("GET", BLOBS, answer=answering(307, Location="/hop/1"))) as proxy:
+        proxy.faults += hops
+        with pytest.raises(StoreError, match="redirects more than 5 times"):
+            fetch(stored, proxy)
+        assert asked(proxy, "/hop/") == 5
+
+
 @pytest.mark.undisturbed
 def test_everything_together_moves_no_faster_than_the_rate(stored: Stored, tmp_path: Path) -> None:
     rate = 2_000_000

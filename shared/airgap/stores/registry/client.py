@@ -359,7 +359,8 @@ def _speaks_tls(host: str, seconds: float) -> bool:
             context.wrap_socket(plain, server_hostname=parts.hostname),
         ):
             return True
-    except ssl.SSLError:
-        return False
+    except ssl.SSLError as error:
+        reason = error.reason or ""  # an alert, or a version that is too old, is TLS all the same
+        return "ALERT" in reason or "PROTOCOL" in reason
     except OSError:
         return parts.port != 80  # nothing answers; the request itself will say so
