@@ -215,9 +215,7 @@ def test_f11_a_clock_that_is_wrong_is_said_to_be_the_likely_reason(
         store = RegistryStore(Connections(Trust(plain_http=frozenset({server.host})), patience=Patience(attempts=2)))
         with pytest.raises(AccessDenied) as caught:
             store.resolve(Reference(server.host, "a/b", "1"))
-    assert "72" in caught.value.hint
-    assert "clock is" in caught.value.hint
-    assert "ahead of ours" in caught.value.hint
+    assert re.search(r"its clock is 7(199|200) s ahead of ours", caught.value.hint)
 
 
 def redirect_to(url: str) -> Callable[[Answer], Answer]:

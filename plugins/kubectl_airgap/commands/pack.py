@@ -18,7 +18,7 @@ from airgap_cli.options import (
     sources_of,
 )
 from airgap_cli.reports import check_complete, print_report
-from airgap_cli.words import duration, plural, size
+from airgap_cli.words import at_rate, duration, plural, size
 
 if TYPE_CHECKING:
     from airgap.operations.environment import Run
@@ -89,7 +89,7 @@ def pack(
                 render.say(f"not packed: {reference}, which only a feature that is off needs; --include-off packs it")
         packing = operation.prepare(found, output, wishes, run)
         if dry_run:
-            _say_plan(packing)
+            _say_plan(packing, run.access.rate)
             _say_allowances(run)
             return
         packed = operation.write(packing, run)
@@ -116,12 +116,15 @@ def _say(packed: Packed, packing: Packing, seconds: float) -> None:
     )
 
 
-def _say_plan(packing: Packing) -> None:
+def _say_plan(packing: Packing, rate: int) -> None:
     layout = packing.composition.layout
     for image in packing.graph.images:
         render.names([f"{image.reference}@{image.root.digest}" if not image.reference.digest else str(image.reference)])
     blobs = plural(len(layout.blobs), "blob")
-    render.say(f"would write {packing.place}: {size(packing.size)} in {blobs}; {size(packing.free)} are free there")
+    time = at_rate(packing.size, rate)
+    render.say(
+        f"would write {packing.place}: {size(packing.size)} in {blobs}; {size(packing.free)} are free there{time}"
+    )
     if packing.size > packing.free:
         render.say(f"that does not fit: {size(packing.size - packing.free)} are missing")
 

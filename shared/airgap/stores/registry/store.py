@@ -41,6 +41,7 @@ class RegistryStore:
     def resolve(self, reference: Reference) -> Descriptor:
         """What a name stands for now; the manifest itself comes along and is kept for `manifest`."""
         found, data = self._read_manifest(reference)
+        self._want(reference, -1)
         self._read[found.digest] = data
         return found
 
@@ -58,7 +59,7 @@ class RegistryStore:
     def announce(self, references: Iterable[Reference]) -> None:
         """Say what will be resolved, so that whoever runs short of what a host allows learns it early."""
         for reference in references:
-            self._connections.courtesy.want(self._client(reference.name)[0].host, 1)
+            self._want(reference, 1)
 
     def find(self, reference: Reference) -> Descriptor | None:
         """What a name stands for, by HEAD, or None."""
@@ -127,6 +128,9 @@ class RegistryStore:
         response.close()
         return response.status_code == 201
 
+    def _want(self, reference: Reference, count: int) -> None:
+        self._connections.courtesy.want(self._client(reference.name)[0].host, count)
+
     def _client(self, name: str) -> tuple[Client, Endpoint]:
         endpoint = self._mirrors.endpoints(name)[0]
         return self._connections.client(endpoint), endpoint
@@ -156,7 +160,6 @@ class RegistryStore:
         path = f"/v2/{at.repository}/manifests/{reference.version}"
         request = Request("GET", path, at.repository, headers={"Accept": _ACCEPT})
         headers, data = _whole(client, request, str(reference))
-        self._connections.courtesy.want(client.host, -1)
         named = reference.digest or headers.get("Docker-Content-Digest", "")
         digest = _sound(named, client) if named else Descriptor.of(data, "").digest
         verify(data, Descriptor("", digest, len(data)), str(reference))
