@@ -102,6 +102,27 @@ def test_f9_tokens_that_live_a_second_do_not_end_a_slow_push_and_no_layer_is_sen
     assert impatient().resolve(name).digest in origin.blobs
 
 
+def test_a_registry_that_says_only_at_its_door_how_to_log_in_is_asked_there(
+    basic_registry: Registry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    name = Reference.parse(f"{basic_registry.repository()}:1")
+    origin = image_of_layers(str(name))
+    login(monkeypatch, tmp_path, basic_registry.host)
+    push(origin, [name], basic_registry)
+
+    def silent(answer: Answer) -> Answer:
+        return Answer(answer.status, answer.without("www-authenticate"), answer.body)
+
+    with fault_proxy(basic_registry.host, Fault("GET", "/manifests/", alter=silent)) as proxy:
+        login(monkeypatch, tmp_path, proxy.host)
+        assert impatient().resolve(Reference(proxy.host, name.repository, "1")).digest in origin.blobs
+        assert [request.rpartition("/")[0] for request in proxy.requests] == [
+            f"GET /v2/{name.repository}/manifests",
+            "GET /v2",
+            f"GET /v2/{name.repository}/manifests",
+        ]
+
+
 def challenge(realm: str) -> Answer:
     header = f'Bearer realm="{realm}",service="x",scope="repository:a/b:pull"'
     return Answer(401, [("WWW-Authenticate", header), ("Content-Length", "0")], b"")

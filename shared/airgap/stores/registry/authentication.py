@@ -187,7 +187,8 @@ class Authenticator:
         if response.is_redirect:
             raise StoreError(f"the token server `{host}` sends us elsewhere; a login is never taken there")
         if response.status_code in STATUSES:
-            raise Transient(f"the token server `{host}` answered {response.status_code}")
+            pause = response.headers.get("Retry-After", "")
+            raise Transient(f"the token server `{host}` answered {response.status_code}", pause)
         if response.status_code != 200:
             raise StoreError(f"the token server `{host}` answered {response.status_code}")
         if len(body) > limits.TOKEN:

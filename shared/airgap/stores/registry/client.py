@@ -196,10 +196,10 @@ class Client:
             response, at_home = self._redirected(request, header)
             if response.status_code != 401:
                 return response
-            challenge = response.headers.get("WWW-Authenticate", "")
             words = refused(response)
             if not at_home:  # whoever we were sent to may ask for a login, but it is not theirs
                 raise AccessDenied(f"`{self.host}` sends us to a place that answered {words}")
+            challenge = response.headers.get("WWW-Authenticate", "") or self._asked_at_the_door()
             if not challenge and not header:
                 raise AccessDenied(f"`{self.host}` answered {words}")
             header = authenticator.answer(challenge, request.scope, request.repository, header) if challenge else ""
@@ -208,6 +208,12 @@ class Client:
             hint=_skew(response)
             or f"log in again, and check that the user may {request.actions.replace(',', ' and ')} there",
         )
+
+    def _asked_at_the_door(self) -> str:
+        """What `/v2/` asks for: some old registries say it nowhere else."""
+        response, at_home = self._redirected(Request("GET", "/v2/"), "")
+        response.close()
+        return response.headers.get("WWW-Authenticate", "") if at_home and response.status_code == 401 else ""
 
     def _redirected(self, request: Request, header: str) -> tuple[requests.Response, bool]:
         """One exchange, with GET and HEAD redirects followed by hand; and whether the registry itself answered."""
