@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from requests import Response
 
 CLIENT_ID: Final = "kubectl-airgap"
+_CHALLENGES_MOST: Final = 20
 _TOKEN_MOST_SECONDS: Final = 86_400.0
 _TOKEN_SECONDS: Final = 60  # what a token lives where the server does not say, or says less
 _EARLY_SECONDS: Final = 5
@@ -62,7 +63,7 @@ def parse_challenges(header: str) -> tuple[Challenge, ...]:
     """
     result: list[Challenge] = []
     position = 0
-    while position < len(header):
+    while position < len(header) and len(result) < _CHALLENGES_MOST:
         scheme = _SCHEME.match(header, position)
         if scheme is None:
             break
