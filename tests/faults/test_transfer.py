@@ -104,16 +104,6 @@ def test_f5_a_bit_flipped_always_is_an_error_and_leaves_no_bundle(stored: Stored
     assert not (tmp_path / "x.tar").exists()
 
 
-def test_f18_a_lost_answer_to_the_closing_put_is_not_a_lost_upload(stored: Stored) -> None:
-    with fault_proxy(stored.registry.host, Fault("PUT", r"/blobs/uploads/", drop_answer=True)) as proxy:
-        target = impatient()
-        name = f"{proxy.host}/{stored.repository}-f18"
-        data = stored.origin.blobs[stored.layer.digest]
-        target.put_blob(name, stored.layer, lambda offset: iter([data[offset:]]))
-        assert target.has(name, stored.layer)
-        assert sum(request.startswith("PUT") for request in proxy.requests) == 1
-
-
 def redirect_to(url: str) -> Callable[[Answer], Answer]:
     """A redirect in place of any answer but a request for a login."""
     moved = Answer(307, [("Location", url), ("Content-Length", "0")], b"")

@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from email.message import Message
 
 
 @dataclass
@@ -51,9 +52,12 @@ class Fault:
     drop_answer: bool = False  # the server does it, the client never hears of it
     drip: float | None = None  # seconds between the bytes of the body, from `drip_after` on
     drip_after: int = 0
+    break_after: int | None = None  # bytes of the request's body that the server gets, then RST to both
+    when: Callable[[Message, int], bool] = lambda _headers, _size: True  # of the request's headers and body's size
 
-    def matches(self, method: str, path: str) -> bool:
-        return self.times > 0 and method == self.method and re.search(self.path, path) is not None
+    def matches(self, method: str, path: str, headers: Message, size: int) -> bool:
+        fits = self.times > 0 and method == self.method and re.search(self.path, path) is not None
+        return fits and self.when(headers, size)
 
 
 @dataclass
@@ -67,11 +71,21 @@ class FaultProxy:
     logins: list[str] = field(default_factory=list)
     sent: dict[str, int] = field(default_factory=dict)  # path → body bytes that went to the client
     weather: Callable[[str, str], Fault | None] | None = None  # method and path → what happens besides `faults`
+    received: list[tuple[str, int]] = field(default_factory=list)  # method and body bytes of each request
+    passed: list[tuple[str, int]] = field(default_factory=list)  # the same, of those that the server answered
 
-    def take(self, method: str, path: str) -> Fault | None:
+    def took(self, method: str) -> int:
+        """Body bytes that came from the client in requests of a method."""
+        return sum(size for one, size in self.received if one == method)
+
+    def count(self, method: str) -> int:
+        """Requests of a method."""
+        return sum(request.startswith(f"{method} ") for request in self.requests)
+
+    def take(self, method: str, path: str, headers: Message, size: int) -> Fault | None:
         with _LOCK:
             for fault in self.faults:
-                if fault.matches(method, path):
+                if fault.matches(method, path, headers, size):
                     fault.times -= 1
                     return fault
             return self.weather(method, path) if self.weather else None
@@ -146,13 +160,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             state.requests.append(f"{self.command} {self.path}")
             state.logins.append(self.headers.get("Authorization", ""))
         body = self._read_body()
-        fault = state.take(self.command, self.path)
+        with _LOCK:
+            state.received.append((self.command, len(body)))
+        fault = state.take(self.command, self.path, self.headers, len(body))
+        if fault and fault.break_after is not None:
+            self._forward_part(body, fault.break_after)
+            self._reset()
+            return
         answer = fault.answer if fault and fault.answer else self._forward(body)
+        if fault and fault.alter:
+            answer = fault.alter(answer)
         if fault and fault.drop_answer:
             self._reset()
             return
-        if fault and fault.alter:
-            answer = fault.alter(answer)
         self._send(answer, fault)
 
     do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = _handle
@@ -162,13 +182,23 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         return self.rfile.read(length) if length else b""
 
     def _forward(self, body: bytes) -> Answer:
-        connection = http.client.HTTPConnection(self.proxy.upstream, timeout=30)
         headers = {key: value for key, value in self.headers.items() if key.lower() != "connection"}
-        connection.request(self.command, self.path, body or None, headers)
-        response = connection.getresponse()
-        answer = Answer(response.status, response.getheaders(), response.read())
-        connection.close()
+        with contextlib.closing(http.client.HTTPConnection(self.proxy.upstream, timeout=30)) as connection:
+            connection.request(self.command, self.path, body or None, headers)
+            response = connection.getresponse()
+            answer = Answer(response.status, response.getheaders(), response.read())
+        with _LOCK:
+            self.proxy.passed.append((self.command, len(body)))
         return answer
+
+    def _forward_part(self, body: bytes, count: int) -> None:
+        host, _, port = self.proxy.upstream.partition(":")
+        lines = [f"{self.command} {self.path} HTTP/1.1", *(f"{key}: {value}" for key, value in self.headers.items())]
+        with socket.create_connection((host, int(port)), 30) as upstream:
+            upstream.sendall("\r\n".join((*lines, "", "")).encode() + body[:count])
+            _settle(upstream)
+            time.sleep(0.1)  # the server has it, and reads it
+            upstream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def _send(self, answer: Answer, fault: Fault | None) -> None:
         self.send_response(answer.status)
@@ -213,15 +243,20 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _reset(self) -> None:
         """RST, not FIN: the client's read fails instead of ending. What was written before has arrived by then."""
         self.wfile.flush()
-        deadline = time.monotonic() + 2
-        while _unsent(self.connection) and time.monotonic() < deadline:
-            time.sleep(0.001)
+        _settle(self.connection)
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()
         self.close_connection = True
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
+
+
+def _settle(connection: socket.socket) -> None:
+    """Wait until what was written has arrived."""
+    deadline = time.monotonic() + 2
+    while _unsent(connection) and time.monotonic() < deadline:
+        time.sleep(0.001)
 
 
 def _unsent(connection: socket.socket) -> int:

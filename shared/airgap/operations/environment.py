@@ -16,6 +16,7 @@ from airgap.transfer.engine import Conduct
 if TYPE_CHECKING:
     from airgap.stores.registry import Connections, RegistryStore
     from airgap.stores.registry.courtesy import Allowance
+    from airgap.stores.registry.uploads import Uploads
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,11 @@ class Run:
 
         return RegistryStore(self.connections, Mirrors.of(self.access.mirrors))
 
-    def target(self) -> RegistryStore:
+    def target(self, uploads: Uploads | None = None) -> RegistryStore:
         """Registries to write to: at their own address, whatever mirrors there are for reading."""
         from airgap.stores.registry import RegistryStore
 
-        return RegistryStore(self.connections)
+        return RegistryStore(self.connections, uploads=uploads)
 
     def _note(self, text: str) -> None:
         self.observe(events.Note(text))

@@ -8,7 +8,6 @@ request for a token; redirects are followed by hand and carry no credentials to 
 from __future__ import annotations
 
 import email.utils
-import json
 import socket
 import ssl
 import threading
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from airgap import limits
-from airgap.errors import AccessDenied, AirgapError, NotFound, StoreError
+from airgap.errors import AccessDenied, StoreError
 from airgap.references import DOCKER_HUB
 from airgap.stores.pace import Pace
 from airgap.stores.registry import credentials
@@ -29,6 +28,7 @@ from airgap.stores.registry.elsewhere import joined, origin_of, refusal
 from airgap.stores.registry.explaining import cause, explained, wants_login
 from airgap.stores.registry.line import Timeouts
 from airgap.stores.registry.mirrors import Endpoint
+from airgap.stores.registry.refusals import failure, refused
 from airgap.stores.registry.retry import STATUSES, Patience, Transient
 from airgap.stores.registry.session import open_session, proxies_for, proxy_name
 from airgap.stores.registry.trust import Trust, is_loopback
@@ -302,43 +302,6 @@ class Client:
         """A request to a token server: its own session, so that nothing of the registry's comes along."""
         session = self._session(at_home=False)
         return self._exchange(session, method, url, headers, (lambda: form) if form else None)
-
-
-def refused(response: requests.Response) -> str:
-    """The status and the registry's own words, shortened; reads and closes the body."""
-    import urllib3.exceptions
-
-    try:
-        body = response.raw.read(limits.ERROR_BODY, decode_content=True) if response.raw else b""
-    except (urllib3.exceptions.HTTPError, OSError):
-        body = b""
-    response.close()
-    return f"{response.status_code} {response.reason or ''}".strip() + _words(body)
-
-
-def failure(response: requests.Response, what: str, host: str) -> AirgapError:
-    """The error for an answer that was not hoped for."""
-    status = response.status_code
-    message = f"{what}: `{host}` answered {refused(response)}"
-    if status == 404:
-        return NotFound(message, hint="check the name; a private repository says the same to strangers")
-    if status in (401, 403):
-        return AccessDenied(message, hint=f"log in to {host} as a user who may do that")
-    if status == 413:
-        return StoreError(message, hint="a proxy before the registry limits the size; raise client_max_body_size")
-    if status == 405:
-        return StoreError(message, hint="the registry may be read-only")
-    return StoreError(message)
-
-
-def _words(body: bytes) -> str:
-    try:
-        errors = json.loads(body)["errors"]
-        texts = [f"{e.get('code', '')} {e.get('message', '')}".strip() for e in errors[:3]]
-        one_line = (" ".join(text.split()) for text in texts)  # a second line could pass for ours
-        return (": " + "; ".join(text for text in one_line if text))[:500] if any(texts) else ""
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return ""
 
 
 def _skew(response: requests.Response) -> str:
