@@ -65,14 +65,14 @@ def paced() -> RegistryStore:
 
 @pytest.fixture
 def short_tokens(token_server: tuple[TokenServer, Path], monkeypatch: pytest.MonkeyPatch) -> TokenServer:
-    """Tokens that live a second by the registry's clock (it allows 60 s more), whatever it says of them."""
+    """Tokens that live two seconds by the registry's clock (it allows 60 s more), whatever is said of them."""
     state, _ = token_server
-    monkeypatch.setattr(state, "lifetime", -59)
+    monkeypatch.setattr(state, "lifetime", -58)
     state.asked.clear()
     return state
 
 
-def test_f9_tokens_that_live_a_second_do_not_end_a_slow_download(
+def test_f9_tokens_that_live_two_seconds_do_not_end_a_slow_download(
     token_registry: Registry, short_tokens: TokenServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     name = Reference.parse(f"{token_registry.repository()}:1")
@@ -82,23 +82,23 @@ def test_f9_tokens_that_live_a_second_do_not_end_a_slow_download(
     short_tokens.asked.clear()
     target = MemoryStore()
     transfer(paced(), name, target, name)
-    assert len(short_tokens.asked) >= 3
+    assert len(short_tokens.asked) >= 2
     fetched = answered(token_registry, name, "GET", 200)
     assert len(fetched) == len(set(fetched)) == LAYERS + 1
     assert target.blobs == origin.blobs
 
 
-def test_f9_tokens_that_live_a_second_do_not_end_a_slow_push_and_no_layer_is_sent_twice(
+def test_f9_tokens_that_live_two_seconds_do_not_end_a_slow_push_and_no_layer_is_sent_twice(
     token_registry: Registry, short_tokens: TokenServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     name = Reference.parse(f"{token_registry.repository()}:1")
     origin = image_of_layers(str(name))
     login(monkeypatch, tmp_path, token_registry.host)
     transfer(origin, name, paced(), name)
-    assert len(short_tokens.asked) >= 3
+    assert len(short_tokens.asked) >= 2
     sent = answered(token_registry, name, "PUT", 201)
     assert len(sent) == len(set(sent)) == LAYERS + 1
-    assert len(answered(token_registry, name, "PUT", 401)) <= 1  # one that ended just after its upload was opened
+    assert len(answered(token_registry, name, "PUT", 401)) <= 2  # whose token ended just after they were opened
     assert impatient().resolve(name).digest in origin.blobs
 
 
