@@ -50,6 +50,14 @@ def transfer(origin: MemoryStore | RegistryStore, source: Reference, target: obj
     engine.run(todo, origin, target, Conduct(workers=2))  # type: ignore[arg-type]
 
 
+def pushed(registry: Registry) -> tuple[Reference, MemoryStore]:
+    """An image that is in the registry, and its content; whoever asks is logged in."""
+    name = Reference.parse(f"{registry.repository()}:1")
+    origin = image_of_layers(str(name))
+    push(origin, [name], registry)
+    return name, origin
+
+
 def answered(registry: Registry, name: Reference, method: str, status: int) -> list[str]:
     """Digests of the blobs of a repository in requests that the registry answered so, by its own log."""
     line = re.compile(
@@ -75,10 +83,8 @@ def short_tokens(token_server: tuple[TokenServer, Path], monkeypatch: pytest.Mon
 def test_f9_tokens_that_live_two_seconds_do_not_end_a_slow_download(
     token_registry: Registry, short_tokens: TokenServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    name = Reference.parse(f"{token_registry.repository()}:1")
-    origin = image_of_layers(str(name))
     login(monkeypatch, tmp_path, token_registry.host)
-    push(origin, [name], token_registry)
+    name, origin = pushed(token_registry)
     short_tokens.asked.clear()
     target = MemoryStore()
     transfer(paced(), name, target, name)
@@ -105,10 +111,8 @@ def test_f9_tokens_that_live_two_seconds_do_not_end_a_slow_push_and_no_layer_is_
 def test_a_registry_that_says_only_at_its_door_how_to_log_in_is_asked_there(
     basic_registry: Registry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    name = Reference.parse(f"{basic_registry.repository()}:1")
-    origin = image_of_layers(str(name))
     login(monkeypatch, tmp_path, basic_registry.host)
-    push(origin, [name], basic_registry)
+    name, origin = pushed(basic_registry)
 
     def silent(answer: Answer) -> Answer:
         return Answer(answer.status, answer.without("www-authenticate"), answer.body)
@@ -198,10 +202,8 @@ def revoked(answer: Answer) -> Answer:
 def test_f11_credentials_that_are_revoked_meanwhile_end_it_and_what_moved_stays(
     basic_registry: Registry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    name = Reference.parse(f"{basic_registry.repository()}:1")
-    origin = image_of_layers(str(name))
     login(monkeypatch, tmp_path, basic_registry.host)
-    push(origin, [name], basic_registry)
+    name, origin = pushed(basic_registry)
     manifest = walk(origin, [name]).nodes[origin.resolve(name).digest].manifest
     last = min(manifest.children, key=lambda child: child.size)  # fetched last
     with fault_proxy(basic_registry.host, Fault("GET", last.hex, 99, alter=revoked)) as proxy:
