@@ -80,6 +80,11 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def at_rate(count: int, rate: int) -> str:
+    """What moving so many bytes takes at a limit of bytes a second, as the end of a sentence; nothing without one."""
+    return f"; about {duration(count / rate)} at {size(rate)}/s" if rate else ""
+
+
 def plural(count: int, noun: str) -> str:
     """`1 image`, `2 images`, `0 images`; `registry` becomes `registries`."""
     if count == 1:

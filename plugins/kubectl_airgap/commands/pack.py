@@ -19,7 +19,7 @@ from airgap_cli.options import (
 )
 from airgap_cli.reports import check_complete, print_report
 from airgap_cli.trustflags import LabelFlags, TrustFlags
-from airgap_cli.words import counted, duration, plural, size
+from airgap_cli.words import at_rate, counted, duration, plural, size
 
 if TYPE_CHECKING:
     from airgap.operations.environment import Run
@@ -117,7 +117,7 @@ def pack(
                 render.say(f"not packed: {reference}, which only a feature that is off needs; --include-off packs it")
         packing = operation.prepare(found, output, wishes, run, made)
         if dry_run:
-            _say_plan(packing)
+            _say_plan(packing, run.access.rate)
             _say_allowances(run)
             return
         packed = operation.write(packing, run)
@@ -151,13 +151,13 @@ def _say_sparse(packing: Packing) -> None:
         render.say(f"of {images} other platforms stay behind; a registry that wants all takes push --filter-index")
 
 
-def _say_plan(packing: Packing) -> None:
+def _say_plan(packing: Packing, rate: int) -> None:
     layout = packing.composition.layout
     for item in packing.asked:
         render.names([str(item.reference if item.reference.digest else item.reference.with_digest(item.digest))])
     blobs = plural(len(layout.blobs), "blob")
     render.say(f"would write {counted(packing.counts)} to {packing.place}: {size(packing.size)} in {blobs}")
-    render.say(f"{size(packing.free)} are free there")
+    render.say(f"{size(packing.free)} are free there{at_rate(packing.size, rate)}")
     _say_sparse(packing)
     if packing.size > packing.free:
         render.say(f"that does not fit: {size(packing.size - packing.free)} are missing")

@@ -24,7 +24,7 @@ from airgap_cli.options import (
 )
 from airgap_cli.reports import check_complete, print_plan, print_report
 from airgap_cli.trustflags import FreshnessFlags, TrustFlags
-from airgap_cli.words import counted, duration, parse_chunk, plural, size
+from airgap_cli.words import at_rate, counted, duration, parse_chunk, plural, size
 
 if TYPE_CHECKING:
     from airgap.operations.push import Push, Pushed
@@ -97,7 +97,7 @@ def push(
         with places.open_bundle(bundle, run) as opened:
             prepared = operation.prepare(opened, relocation, run, wishes)
             if dry_run:
-                _say_plan(prepared, report)
+                _say_plan(prepared, report, run.access.rate)
                 return
             pushed = operation.execute(prepared, run, keep_going=keep_going)
         if pushed.lock.entries:
@@ -150,7 +150,7 @@ def _say_left(prepared: Push) -> None:
         render.say(f"  {reference}")
 
 
-def _say_plan(prepared: Push, report: ReportFormat | None) -> None:
+def _say_plan(prepared: Push, report: ReportFormat | None, rate: int) -> None:
     if report is not None:
         print_plan(prepared.plan, report)
         return
@@ -161,5 +161,5 @@ def _say_plan(prepared: Push, report: ReportFormat | None) -> None:
         render.names([f"{publish.image.reference} -> {publish.target} ({state})"])
     todo = prepared.plan
     cost = f"{size(todo.bytes)} in {plural(len(todo.copies), 'blob')}, about {plural(todo.requests, 'request')}"
-    render.say(f"would send {cost}")
+    render.say(f"would send {cost}{at_rate(todo.bytes, rate)}")
     _say_left(prepared)
