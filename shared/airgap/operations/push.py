@@ -80,19 +80,27 @@ def prepare(
     if not bundle.references:
         raise InvalidInput(f"`{bundle.place}` has no image in it")
     admission.admit(bundle, run)
-    present = graph.among(bundle.digests)
-    images = graph.walk(bundle.store, bundle.references, present, workers=run.workers, stopped=run.stopped)
-    if filter_index:
-        images = graph.filtered(images)
-    owners = bundle.inventory.owners
-    left = {i.reference for i in referrers.left_behind(images, owners)} if with_referrers else set(owners)
-    images = graph.only(images, lambda image: image.reference not in left)
+    images, left = _moving(bundle, run, filter_index=filter_index, with_referrers=with_referrers)
     journal = Journal(places.journal_of(bundle), lambda text: run.observe(events.Note(text)))
     target = run.target(Uploads(journal, chunk))
     names = _settled(images, _names(bundle, relocation))
     lacking = _lacking(bundle, relocation, names)
     todo = plan.plan(images, target, names, lacking=lacking, workers=run.workers, stopped=run.stopped)
-    return Push(bundle, todo, target, journal, tuple(sorted(left, key=str)) if with_referrers else ())
+    return Push(bundle, todo, target, journal, left)
+
+
+def _moving(
+    bundle: Bundle, run: Run, *, filter_index: bool, with_referrers: bool
+) -> tuple[graph.Graph, tuple[Reference, ...]]:
+    """What of a bundle is to be pushed; and the referrers that are left, as they are about an index that is not."""
+    owners, present = bundle.inventory.owners, graph.among(bundle.digests)
+    images = graph.walk(bundle.store, bundle.references, present, workers=run.workers, stopped=run.stopped)
+    if not with_referrers:
+        images = graph.only(images, lambda image: image.reference not in owners)
+    if filter_index:
+        images = graph.filtered(images)
+    left = {image.reference for image in referrers.left_behind(images, owners)}
+    return graph.only(images, lambda image: image.reference not in left), tuple(sorted(left, key=str))
 
 
 def _names(bundle: Bundle, relocation: Relocation) -> dict[Reference, Reference]:
