@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from airgap.bundles import artifacts
+from airgap.bundles.inventory import Item
 from airgap.bundles.lock import Lock, LockEntry
 from airgap.bundles.reader import Bundle
 from airgap.errors import AirgapError, ContentMismatch, InvalidInput, UnknownContent
@@ -95,35 +96,49 @@ def prepare(bundle: Bundle, relocation: Relocation, run: Run, wishes: Wishes | N
         InvalidManifest: a set of files has a file that leads elsewhere.
     """
     wishes = wishes or Wishes()
-    left_out = artifacts.KINDS_MADE if wishes.images_only else ()
-    items = [item for item in bundle.inventory.items if item.kind not in left_out]
-    references = [item.reference for item in items]
-    if not references:
+    items = _wanted(bundle, wishes)
+    if not items:
         raise InvalidInput(f"`{bundle.place}` has no image in it")
     admission.admit(bundle, run)
+    images, left = _moving(bundle, items, run, wishes)
+    journal = Journal(places.journal_of(bundle), lambda text: run.observe(events.Note(text)))
+    target = run.target(Uploads(journal, wishes.chunk))
+    names = _settled(images, _names(bundle, items, relocation))
+    projects = _projects(target, names, dry_run=wishes.dry_run) if wishes.create_projects else ()
+    lacking = _lacking(bundle, relocation, names)
+    todo = plan.plan(images, target, names, lacking=lacking, workers=run.workers, stopped=run.stopped)
+    return Push(bundle, todo, target, journal, projects, left)
+
+
+def _wanted(bundle: Bundle, wishes: Wishes) -> list[Item]:
+    """What of a bundle is asked for; a referrer goes where that goes which it is about."""
+    left_out = artifacts.KINDS_MADE if wishes.images_only else ()
+    items = [item for item in bundle.inventory.items if item.kind not in left_out]
+    kept = {item.reference for item in items}
+    owners = bundle.inventory.owners if wishes.referrers else {}
+    return [item for item in items if not item.is_referrer or owners.get(item.reference) in kept]
+
+
+def _moving(
+    bundle: Bundle, items: Sequence[Item], run: Run, wishes: Wishes
+) -> tuple[graph.Graph, tuple[Reference, ...]]:
+    """The graph of it; and the referrers that are left, as they are about an index that is not pushed."""
+    references = [item.reference for item in items]
     present = graph.among(bundle.digests)
     images = graph.walk(bundle.store, references, present, workers=run.workers, stopped=run.stopped)
     artifacts.tally(items, images)  # before anything is sent, every name of a file has been looked at
     if wishes.filter_index:
         images = graph.filtered(images)
-    owners = bundle.inventory.owners
-    left = {i.reference for i in referrers.left_behind(images, owners)} if wishes.referrers else set(owners)
-    images = graph.only(images, lambda image: image.reference not in left)
-    journal = Journal(places.journal_of(bundle), lambda text: run.observe(events.Note(text)))
-    target = run.target(Uploads(journal, wishes.chunk))
-    names = _settled(images, _names(bundle, references, relocation))
-    projects = _projects(target, names, dry_run=wishes.dry_run) if wishes.create_projects else ()
-    lacking = _lacking(bundle, relocation, names)
-    todo = plan.plan(images, target, names, lacking=lacking, workers=run.workers, stopped=run.stopped)
-    return Push(bundle, todo, target, journal, projects, tuple(sorted(left, key=str)) if wishes.referrers else ())
+    left = {image.reference for image in referrers.left_behind(images, bundle.inventory.owners)}
+    return graph.only(images, lambda image: image.reference not in left), tuple(sorted(left, key=str))
 
 
-def _names(bundle: Bundle, wanted: Iterable[Reference], relocation: Relocation) -> dict[Reference, Reference]:
+def _names(bundle: Bundle, items: Sequence[Item], relocation: Relocation) -> dict[Reference, Reference]:
     """What everything is called at the target: a referrer as it is, in the repository of what it is about."""
     owners = bundle.inventory.owners
-    names = relocation.mapping(reference for reference in wanted if reference not in owners)
-    for reference, owner in owners.items():
-        names[reference] = replace(names[owner], tag=reference.tag, digest=reference.digest)
+    names = relocation.mapping(item.reference for item in items if not item.is_referrer)
+    for reference in (item.reference for item in items if item.is_referrer):
+        names[reference] = replace(names[owners[reference]], tag=reference.tag, digest=reference.digest)
     return names
 
 
