@@ -78,7 +78,11 @@ def _manifests(sources: Sources, wanted: Wanted) -> Iterator[Artifact]:
         for place, relative, _ in places:
             alike.setdefault(relative, []).append(place)
         named = {_apart(place, relative, alike[relative]): piece for place, relative, piece in places}
-        yield artifacts.of_files("manifests", wanted.label, named, sources.manifests)
+        try:
+            yield artifacts.of_files("manifests", wanted.label, named, sources.manifests)
+        except InvalidInput as error:
+            error.hint = "rename it, or pack the images alone, with --images-only"
+            raise
 
 
 def _manifest(file: ManifestFile) -> Piece:
