@@ -78,11 +78,7 @@ def _manifests(sources: Sources, wanted: Wanted) -> Iterator[Artifact]:
         for place, relative, _ in places:
             alike.setdefault(relative, []).append(place)
         named = {_apart(place, relative, alike[relative]): piece for place, relative, piece in places}
-        try:
-            yield artifacts.of_files("manifests", wanted.label, named, sources.manifests)
-        except InvalidInput as error:
-            error.hint = "rename it, or pack the images alone, with --images-only"
-            raise
+        yield artifacts.of_files("manifests", wanted.label, named, sources.manifests)
 
 
 def _manifest(file: ManifestFile) -> Piece:
