@@ -19,11 +19,11 @@ from airgap.errors import AirgapError, IncompleteError, InvalidInput, InvalidMan
 from airgap.operations import places, since
 from airgap.operations.environment import Run
 from airgap.platforms import Platform
-from airgap.references import Reference
+from airgap.references import MADE_HERE, Reference
 from airgap.stores import Source
 from airgap.transfer import engine, events, plan, pool
 from airgap.transfer.engine import Report
-from airgap.transfer.graph import Graph, Image, of_platforms, walk, without
+from airgap.transfer.graph import Graph, Image, of_platforms, together, walk, without
 from airgap.transfer.referrers import Attached, attached
 
 
@@ -66,6 +66,7 @@ class Packing:
         graph: what it holds.
         composition: how it lies.
         source: where its content is fetched from.
+        registries: where its images are, of that.
         free: bytes free where it goes.
     """
 
@@ -73,6 +74,7 @@ class Packing:
     graph: Graph
     composition: Composition
     source: Source
+    registries: Source
     free: int
 
     @property
@@ -125,23 +127,24 @@ def prepare(discovery: Discovery, place: str, wishes: Wishes, run: Run, artifact
     places.check_new(place)
     registries = run.sources()
     registries.announce(discovery.references)
-    source = artifacts_of_bundles.store_of(artifacts, registries)
     graph = walk(
-        source,
-        (*discovery.references, *(artifact.reference for artifact in artifacts)),
+        registries,
+        discovery.references,
         of_platforms(wishes.platforms),
         keep_going=wishes.keep_going,
         workers=run.workers,
         stopped=run.stopped,
     )
     if wishes.platforms:
-        _check_platforms(graph, source, wishes.platforms, run)
-    whole = attached(graph, source, run.workers, run.observe, run.stopped) if wishes.referrers else Attached(graph)
-    absent = since.known(wishes.since, whole.graph, run) if wishes.since else {}
+        _check_platforms(graph, registries, wishes.platforms, run)
+    whole = attached(graph, registries, run.workers, run.observe, run.stopped) if wishes.referrers else Attached(graph)
+    source = artifacts_of_bundles.store_of(artifacts, registries)
+    graph = together(whole.graph, walk(source, [artifact.reference for artifact in artifacts]))
+    absent = since.known(wishes.since, graph, run) if wishes.since else {}
     sign = partial(sealed, wishes.key) if wishes.key else None
     asked = {**_asked(discovery.findings, whole.subjects), **artifacts_of_bundles.asked(artifacts)}
-    composition = compose(whole.graph, asked, wishes.label(place), absent, sign)
-    return Packing(place, whole.graph, composition, source, places.free_space(place))
+    composition = compose(graph, asked, wishes.label(place), absent, sign)
+    return Packing(place, graph, composition, source, registries, places.free_space(place))
 
 
 def _check_platforms(graph: Graph, source: Source, asked: tuple[Platform, ...], run: Run) -> None:
@@ -207,10 +210,11 @@ def _tell_drift(packing: Packing, run: Run) -> None:
     """A bundle holds what each tag led to when it was first asked for; say which of them lead elsewhere by now."""
     from airgap.stores.registry import RegistryStore
 
-    source = packing.source
+    source = packing.registries
     if not isinstance(source, RegistryStore):
         return
-    tagged = [image for image in packing.graph.images if image.reference.tag is not None]
+    named = (image for image in packing.graph.images if image.reference.registry != MADE_HERE)
+    tagged = [image for image in named if image.reference.tag is not None]
     found = pool.each(lambda image: source.find(image.reference.by_tag()), tagged, run.workers, run.stopped)
     for image, now in zip(tagged, found, strict=True):
         if isinstance(now, Descriptor) and now.digest != image.root.digest:
