@@ -17,6 +17,7 @@ VERBS = {
     "inspect": "kubectl_airgap.commands.inspect",
     "verify": "kubectl_airgap.commands.verify",
     "push": "kubectl_airgap.commands.push",
+    "load": "kubectl_airgap.commands.load",
     "relocate": "kubectl_airgap.commands.relocate",
 }
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from airgap import limits, strictjson
 from airgap.bundles.composition import Asked, Composition, Label, compose
 from airgap.bundles.inventory import Why
 from airgap.discovery.findings import Certainty, Discovery, Finding
-from airgap.errors import AirgapError, IncompleteError, InvalidInput, InvalidManifest
-from airgap.operations import places, since
+from airgap.errors import AirgapError, IncompleteError, InvalidInput
+from airgap.operations import local, places, since
 from airgap.operations.environment import Run
+from airgap.operations.local import LocalSource
+from airgap.operations.singles import platform_of
 from airgap.platforms import Platform
 from airgap.references import Reference
 from airgap.stores import Source
 from airgap.transfer import engine, plan, pool
 from airgap.transfer.engine import Report
-from airgap.transfer.graph import Graph, Image, of_platforms, walk, without
+from airgap.transfer.graph import Graph, of_platforms, walk, without
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,10 @@ class Packed:
     failures: tuple[tuple[Reference, AirgapError], ...]
 
 
-def prepare(discovery: Discovery, place: str, wishes: Wishes, run: Run) -> Packing:
+def prepare(discovery: Discovery, place: str, wishes: Wishes, run: Run, runtime: LocalSource | None = None) -> Packing:
     """Resolve what was found and lay the bundle out; nothing is written yet.
+
+    Where a container runtime of this machine is given, images are read from it and from nowhere else.
 
     Raises:
         IncompleteError: something could not be examined, or images cannot be read.
@@ -92,17 +95,20 @@ def prepare(discovery: Discovery, place: str, wishes: Wishes, run: Run) -> Packi
     if not discovery.references:
         raise InvalidInput("no image was found, so there is nothing to pack")
     places.check_new(place)
-    source = run.sources()
+    source = runtime or run.sources()
+    choice = of_platforms(wishes.platforms)
     graph = walk(
         source,
         discovery.references,
-        of_platforms(wishes.platforms),
+        local.present(runtime, choice) if runtime else choice,
         keep_going=wishes.keep_going,
         workers=run.workers,
         stopped=run.stopped,
     )
     if wishes.platforms:
         _check_single(graph, source, wishes.platforms, run)
+    if runtime:
+        local.check_whole(graph, runtime)
     label = Label(places.name_of(place), wishes.version, wishes.sequence, wishes.expires)
     absent = since.known(wishes.since, graph, run) if wishes.since else {}
     composition = compose(graph, _asked(discovery.findings), label, absent)
@@ -113,15 +119,7 @@ def _check_single(graph: Graph, source: Source, platforms: tuple[Platform, ...],
     """An image without an index has one platform, which only its config tells."""
     single = [image for image in graph.images if graph.nodes[image.root.digest].manifest.is_image]
 
-    def made_for(image: Image) -> Platform:
-        config = graph.nodes[image.root.digest].manifest.children[0]
-        if config.size > limits.MANIFEST:
-            raise InvalidManifest(f"the config of `{image.reference}` is larger than {limits.MANIFEST} bytes")
-        data = b"".join(source.blob(image.reference.name, config))
-        value = strictjson.loads(data, f"the config of `{image.reference}`")
-        return Platform.from_json(value if isinstance(value, dict) else {})
-
-    found = pool.every(made_for, single, run.workers, run.stopped)
+    found = pool.every(lambda image: platform_of(image, graph, source), single, run.workers, run.stopped)
     other = [(i, p) for i, p in zip(single, found, strict=True) if not any(asked.covers(p) for asked in platforms)]
     if other:
         raise IncompleteError(
