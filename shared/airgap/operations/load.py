@@ -234,7 +234,9 @@ def _forms(name: Reference, *, by_digest: bool) -> Iterator[Reference]:
         yield name.by_tag()
 
 
-def _deliveries(graph: Graph, runtime: Runtime, named: _Named, there: Container[str]) -> Iterator[Delivery]:
+def _deliveries(graph: Graph, runtime: Runtime, named: _Named, there: frozenset[str]) -> Iterator[Delivery]:
+    """In the order of names; what one brings, the next ones find there, where the runtime keeps content."""
+    brought = set(there)
     held = runtime.images()
     digests = {row.digest for row in held.values()} if isinstance(runtime, Engine) else set()
     roots = {image.root.digest: image for image in graph.images}
@@ -246,7 +248,9 @@ def _deliveries(graph: Graph, runtime: Runtime, named: _Named, there: Container[
         )
         content = (*graph.manifests_of(image), *graph.blobs_of(image))
         known_as = "" if runtime.has_content else min(known_by & digests, default="")
-        lacking = () if known_as else tuple(blob for blob in content if blob.digest not in there)
+        lacking = () if known_as else tuple(blob for blob in content if blob.digest not in brought)
+        if runtime.has_content:
+            brought.update(blob.digest for blob in lacking)
         yield Delivery(image.root, arrivals, frozenset(blob.digest for blob in content), lacking, known_as)
 
 

@@ -90,17 +90,22 @@ def check_whole(images: graph.Graph, source: LocalSource) -> None:
 
 
 def _check_tags(references: Iterable[Reference], runtime: Engine) -> None:
+    """Refuse what is pinned: of an image whose layers are unpacked, no registry's digest is left."""
     pinned = tuple(str(reference) for reference in references if reference.digest)
     if pinned:
         raise IncompleteError(
-            f"{runtime.kind} does not keep what the digests of {len(pinned)} images name: it unpacks layers",
+            f"{runtime.kind} unpacks layers, so nothing in it has the digests of",
             pinned,
             hint="name them by tag alone, or pack them from registries, without --from",
         )
 
 
 def _check_there(references: Iterable[Reference], runtime: Runtime, names: set[str]) -> None:
-    """Say which images are missing, each with the names that are most like it."""
+    """Say which images are missing, each with the names that are most like it.
+
+    Raises:
+        NotFound: one. IncompleteError: several.
+    """
     lines: list[str] = []
     for reference in references:
         if names.isdisjoint((str(reference), str(reference.without_tag()), str(reference.by_tag()))):

@@ -30,7 +30,7 @@ class ContentStore:
 
     def resolve(self, reference: Reference) -> Descriptor:
         """What a name stands for; its size is that of what is there, whose digest is checked when it is read."""
-        held = self._names.get(reference) or self._names.get(reference.without_tag()) or self._tagged(reference)
+        held = self._by_digest(reference) if reference.digest else self._names.get(reference)
         if held is None:
             raise NotFound(f"`{reference}` is not in {self._runtime.place}")
         return Descriptor(held.media_type, held.digest, len(self._document(held.digest)))
@@ -48,10 +48,10 @@ class ContentStore:
         chunks = _from(self._content(descriptor.digest), offset)
         return verified(chunks, descriptor, self._runtime.place, offset)
 
-    def _tagged(self, reference: Reference) -> Held | None:
-        """What a tag stands for, if that is the digest asked for."""
-        held = self._names.get(reference.by_tag()) if reference.digest else None
-        return held if held is not None and held.digest == reference.digest else None
+    def _by_digest(self, reference: Reference) -> Held | None:
+        """What stands under any tag of the name, if it is the digest asked for."""
+        rows = ((name, held) for name, held in self._names.items() if held.digest == reference.digest)
+        return next((held for name, held in rows if name.name == reference.name), None)
 
     def _document(self, digest: str) -> bytes:
         data = bytearray()

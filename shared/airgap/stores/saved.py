@@ -67,7 +67,7 @@ class SavedImages:
 
     def resolve(self, reference: Reference) -> Descriptor:
         """What a name stands for."""
-        found = self._names.get(str(reference))
+        found = self._names.get(str(reference)) or self._names.get(str(reference.without_tag()))
         if found is None:
             raise NotFound(f"`{reference}` is not in {self.place}")
         return found
