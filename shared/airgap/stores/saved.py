@@ -53,7 +53,7 @@ class SavedImages:
             self._file = tempfile.TemporaryFile(dir=directory, buffering=0)  # noqa: SIM115
             try:
                 for chunk in chunks:
-                    durable.write_all(self._file.fileno(), chunk)
+                    durable.write_all(self.fileno(), chunk)
                 self._read_names()
             except BaseException:
                 self._file.close()
@@ -64,6 +64,10 @@ class SavedImages:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._file.close()
+
+    def fileno(self) -> int:
+        """Of the file without a name."""
+        return self._file.fileno()
 
     def resolve(self, reference: Reference) -> Descriptor:
         """What a name stands for."""
@@ -170,14 +174,14 @@ class SavedImages:
         buffer = memoryview(bytearray(min(limits.CHUNK, member.size)))
         while offset < member.size:
             window = buffer[: min(len(buffer), member.size - offset)]
-            count = durable.read_into_at(self._file.fileno(), window, member.offset + offset)
+            count = durable.read_into_at(self.fileno(), window, member.offset + offset)
             if not count:
                 return
             yield buffer[:count]
             offset += count
 
     def _read(self, count: int, offset: int) -> bytes:
-        return os.pread(self._file.fileno(), count, offset)
+        return os.pread(self.fileno(), count, offset)
 
 
 def _is_blob(name: str) -> bool:
