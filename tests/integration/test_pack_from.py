@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import signal
-import subprocess
 import tarfile
-import time
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from tests.support.bundles import pack_into
-from tests.support.cli import SCRIPTS, Ended, check_refusal, kubectl_airgap, run
+from tests.support.cli import Ended, check_refusal, kubectl_airgap, run
 from tests.support.images import add_image, add_index, random_layer
 from tests.support.runtimes import Runtime
 from tests.support.tools import require
@@ -145,35 +141,6 @@ def test_content_that_containerd_has_dropped_is_said_before_anything_is_written(
 
     check_refusal(done, 5, f"{name} lacks 1 of its blobs", "discard_unpacked_layers")
     assert not (tmp_path / "x.tar").exists()
-
-
-def test_a_killed_pack_leaves_nothing_of_what_docker_saved(
-    origin: MemoryStore, docker: Runtime, tmp_path: Path
-) -> None:
-    """The save never ends; everything else is asked of the real docker."""
-    programs, target, mark = tmp_path / "bin", tmp_path / "target", tmp_path / "saving"
-    programs.mkdir()
-    target.mkdir()
-    slow = programs / "docker"
-    body = f"head -c 100000 /dev/zero; echo $$ > {mark}; exec sleep 600"
-    slow.write_text(f'#!/bin/sh\ncase "$*" in *save*) {body};; esac\nexec {docker.command[0]} "$@"\n')
-    slow.chmod(0o755)
-    command = [SCRIPTS / "kubectl-airgap", "pack", "--from", "docker", *docker.flags, "--image", names(origin)[0]]
-    environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
-    process = subprocess.Popen(
-        [*map(str, command), "-o", str(target / "x.tar")], stderr=subprocess.PIPE, env=environment
-    )
-    deadline = time.monotonic() + 20
-    while not (mark.exists() and mark.read_text().strip()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=10)
-
-    assert process.returncode == 143
-    assert list(target.iterdir()) == []
-    assert not Path(f"/proc/{int(mark.read_text())}").exists()
 
 
 def test_by_hand_plain_tar_and_docker_load_do_what_load_does(

@@ -49,10 +49,10 @@ def load(
     quiet: Quiet = False,
     report: Report = None,
 ) -> None:
-    """Put a bundle's images into this machine's container runtime, with proof.
+    """Put a bundle's images into docker, podman or containerd.
 
     They are streamed into the runtime's own importer; what it has already is not sent again. Each name is asked for
-    again afterwards, and printed. For clusters without a registry, on every node.
+    again afterwards, and printed. For clusters without a registry: on every node.
 
     \b
     Examples:

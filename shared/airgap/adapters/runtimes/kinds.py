@@ -116,13 +116,14 @@ class Containerd:
     takes_oci: bool = field(default=True, init=False)
 
     def images(self) -> dict[Reference, Held]:
-        """All images that have a name; entries by a bare digest, which the kubelet's plugin makes, are not names."""
+        """All images that have a name."""
         lines = programs.ask([*self.command, "images", "ls"]).decode("utf-8", "replace").splitlines()
         found: dict[Reference, Held] = {}
         for name, media_type, digest, *rest in (line.split() for line in lines[1:] if len(line.split()) > 3):
+            if name.startswith("sha256:"):  # the kubelet's plugin enters each image by its id, too
+                continue
             with contextlib.suppress(InvalidReference):
-                labels = rest[-1].split(",")
-                found[Reference.parse(name)] = Held(digest, media_type, PIN in labels)
+                found[Reference.parse(name)] = Held(digest, media_type, PIN in rest[-1].split(","))
         return found
 
     def contents(self) -> frozenset[str]:
