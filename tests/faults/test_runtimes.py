@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -15,8 +16,15 @@ from tests.support.cli import SCRIPTS, check_refusal
 from tests.support.loading import World, load, made
 from tests.support.runtimes import Runtime
 
+from airgap import durable, limits
+from airgap.adapters.runtimes.choice import Choice
 from airgap.bundles.reader import open_file
+from airgap.errors import NoSpace
+from airgap.operations import local
+from airgap.operations.environment import Run
+from airgap.references import Reference
 from airgap.stores import tar
+from airgap.stores.saved import SavedImages
 
 
 @pytest.fixture
@@ -88,6 +96,30 @@ def test_f40_a_stopped_pack_leaves_nothing_of_what_docker_saved(
 
     assert process.returncode == code
     assert list(target.iterdir()) == []
+
+
+def test_f35_a_disk_that_fills_up_while_a_runtime_saves_is_told_and_nothing_stays(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, before[1]))  # a file may not grow further
+    try:
+        with pytest.raises(NoSpace) as refusal:
+            SavedImages((bytes(limits.CHUNK) for _ in range(4)), tmp_path, "docker")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "free space there" in refusal.value.hint
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_f35_what_cannot_fit_beside_the_bundle_is_refused_before_the_first_byte(
+    world: World, docker: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(world.bundle(["web:1"]), docker)
+    monkeypatch.setattr(durable, "free_space", lambda directory: 100_000)
+    choice = Choice("docker", docker.address)
+    names = [Reference.parse(world.name("web:1"))]
+
+    with pytest.raises(NoSpace, match=r"what docker saves meanwhile needs \d{6} bytes, .* has 100000 free"):
+        local.source_of(choice, names, str(tmp_path / "x.tar"), Run()).__enter__()
 
 
 def wait_for_end(process: int) -> None:

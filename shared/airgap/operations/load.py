@@ -121,7 +121,7 @@ def prepare(bundle: Bundle, runtime: Runtime, wishes: Wishes, run: Run) -> Loadi
         StoreError: the runtime cannot be asked. ContentError: a manifest of the bundle is damaged.
     """
     if wishes.pin:
-        runtime.pin(())
+        runtime.pin(())  # refuses now, if it must
     platform = wishes.platform or Platform.host()
     references = [item.reference for item in bundle.inventory.items if item.kind == "image"]
     choice = _choice(bundle.digests, platform)

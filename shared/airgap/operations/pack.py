@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from airgap.bundles.composition import Asked, Composition, Label, compose
 from airgap.bundles.inventory import Why
+from airgap.descriptors import Descriptor
 from airgap.discovery.findings import Certainty, Discovery, Finding
 from airgap.errors import AirgapError, IncompleteError, InvalidInput
 from airgap.operations import local, places, since
@@ -16,7 +17,7 @@ from airgap.operations.singles import platform_of
 from airgap.platforms import Platform
 from airgap.references import Reference
 from airgap.stores import Source
-from airgap.transfer import engine, plan, pool
+from airgap.transfer import engine, events, plan, pool
 from airgap.transfer.engine import Report
 from airgap.transfer.graph import Graph, of_platforms, walk, without
 
@@ -95,7 +96,7 @@ def prepare(discovery: Discovery, place: str, wishes: Wishes, run: Run, runtime:
     if not discovery.references:
         raise InvalidInput("no image was found, so there is nothing to pack")
     places.check_new(place)
-    source = runtime or run.sources()
+    source = runtime or _registries(discovery, run)
     choice = of_platforms(wishes.platforms)
     graph = walk(
         source,
@@ -115,10 +116,15 @@ def prepare(discovery: Discovery, place: str, wishes: Wishes, run: Run, runtime:
     return Packing(place, graph, composition, source, places.free_space(place))
 
 
+def _registries(discovery: Discovery, run: Run) -> Source:
+    source = run.sources()
+    source.announce(discovery.references)
+    return source
+
+
 def _check_single(graph: Graph, source: Source, platforms: tuple[Platform, ...], run: Run) -> None:
     """An image without an index has one platform, which only its config tells."""
     single = [image for image in graph.images if graph.nodes[image.root.digest].manifest.is_image]
-
     found = pool.every(lambda image: platform_of(image, graph, source), single, run.workers, run.stopped)
     other = [(i, p) for i, p in zip(single, found, strict=True) if not any(asked.covers(p) for asked in platforms)]
     if other:
@@ -149,7 +155,23 @@ def write(packing: Packing, run: Run) -> Packed:
         todo = plan.plan(carried, writer, names, workers=run.workers, stopped=run.stopped)
         report = engine.run(todo, packing.source, writer, run.conduct())
         writer.finish()
+    _tell_drift(packing, run)
     return Packed(packing.place, packing.size, report, packing.graph.unreadable)
+
+
+def _tell_drift(packing: Packing, run: Run) -> None:
+    """A bundle holds what each tag led to when it was first asked for; say which of them lead elsewhere by now."""
+    from airgap.stores.registry import RegistryStore
+
+    source = packing.source
+    if not isinstance(source, RegistryStore):
+        return
+    tagged = [image for image in packing.graph.images if image.reference.tag is not None]
+    found = pool.each(lambda image: source.find(image.reference.by_tag()), tagged, run.workers, run.stopped)
+    for image, now in zip(tagged, found, strict=True):
+        if isinstance(now, Descriptor) and now.digest != image.root.digest:
+            name = image.reference.by_tag()
+            run.observe(events.Note(f"`{name}` leads to {now.digest} now; packed is {image.root.digest}"))
 
 
 def _asked(findings: tuple[Finding, ...]) -> Mapping[Reference, Asked]:
