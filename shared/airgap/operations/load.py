@@ -177,21 +177,21 @@ def _only_images(graph: Graph, bundle: Bundle, run: Run) -> Graph:
     Raises:
         InvalidInput: nothing is left.
     """
-    images = tuple(image for image in graph.images if runnable(graph, image.root) is not None)
+    can_run = {image: runnable(graph, image.root) is not None for image in graph.images}
     others = [item.reference for item in bundle.inventory.items if item.kind != "image"]
-    others += [image.reference for image in graph.images if image not in images]
+    others += [image.reference for image in graph.images if not can_run[image]]
     for reference in others:
         run.observe(events.Note(f"not loaded: {reference}, which is no image that can run"))
-    if not images:
+    if not any(can_run.values()):
         raise InvalidInput(f"`{bundle.place}` has no image in it that can run")
-    return replace(graph, images=images)
+    return replace(graph, images=tuple(image for image in graph.images if can_run[image]))
 
 
 def _check_platform(graph: Graph, bundle: Bundle, platform: Platform) -> None:
     other: list[str] = []
     for image in graph.images:
-        made = graph.platforms_of(image) or (platform_of(image, graph, bundle.store),)
-        if not any(platform.covers(found) or not found.architecture for found in made):
+        made = graph.platforms_of(image) if image.root.is_index else (platform_of(image, graph, bundle.store),)
+        if made and not any(platform.covers(found) or not found.architecture for found in made):
             other.append(f"{image.reference} is here for {', '.join(map(str, made))}")
     if other:
         raise IncompleteError(
@@ -247,7 +247,7 @@ def _deliveries(graph: Graph, runtime: Runtime, named: _Named, there: frozenset[
             Arrival(source, name, name in held and held[name].digest in known_by) for source, name in named[digest]
         )
         content = (*graph.manifests_of(image), *graph.blobs_of(image))
-        known_as = "" if runtime.has_content else min(known_by & digests, default="")
+        known_as = min((known_by & digests) - _of_any_platform(image.root), default="")
         lacking = () if known_as else tuple(blob for blob in content if blob.digest not in brought)
         if runtime.has_content:
             brought.update(blob.digest for blob in lacking)
@@ -275,6 +275,11 @@ def _check_content(deliveries: Iterable[Delivery], bundle: Bundle) -> None:
             tuple(missing),
             hint="load the bundle first that this delta was made against, or pack without --since",
         )
+
+
+def _of_any_platform(root: Descriptor) -> frozenset[str]:
+    """Docker with the image store of containerd knows an index by its digest, whichever platforms of it are there."""
+    return frozenset({root.digest} if root.is_index else ())
 
 
 def _deliver(delivery: Delivery, loading: Loading, run: Run) -> None:
