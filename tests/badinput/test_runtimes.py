@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 import tarfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -15,6 +13,7 @@ from tests.support.bundles import pack_into
 from tests.support.cli import check_refusal, kubectl_airgap
 from tests.support.images import add_image, add_index
 from tests.support.runtimes import Runtime
+from tests.support.saved import ENTRY, LAYER, archive, member, saved, tar_of
 
 from airgap.bundles.composition import Asked
 from airgap.descriptors import Descriptor
@@ -22,7 +21,6 @@ from airgap.errors import ContentError, ContentMismatch
 from airgap.platforms import Platform
 from airgap.references import Reference
 from airgap.stores.memory import MemoryStore
-from airgap.stores.saved import SavedImages
 
 HOST = str(Platform.host())
 OTHER = "linux/s390x"
@@ -124,83 +122,6 @@ def test_nerdctl_is_not_packed_from(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def member(name: str, data: bytes = b"", **more: Any) -> tuple[tarfile.TarInfo, bytes]:
-    info = tarfile.TarInfo(name)
-    info.size = len(data)
-    for key, value in more.items():
-        setattr(info, key, value)
-    return info, data
-
-
-def tar_of(members: Iterable[tuple[tarfile.TarInfo, bytes]]) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for info, data in members:
-            archive.addfile(info, io.BytesIO(data))
-    return out.getvalue()
-
-
-LAYER = b"a layer, uncompressed"
-CONFIG = json.dumps({"rootfs": {"type": "layers", "diff_ids": [Descriptor.of(LAYER, "-").digest]}}).encode()
-ENTRY = {"Config": "c.json", "RepoTags": ["web:1"], "Layers": ["l/layer.tar"]}
-
-
-def archive(*, config: bytes = CONFIG, listed: Any = None, more: Iterable[tuple[tarfile.TarInfo, bytes]] = ()) -> bytes:
-    """What docker up to 24 writes, with one thing changed."""
-    document = json.dumps([ENTRY] if listed is None else listed).encode()
-    members = [member("l", type=tarfile.DIRTYPE), member("l/VERSION", b"1.0"), member("l/layer.tar", LAYER)]
-    return tar_of([*members, member("c.json", config), *more, member("manifest.json", document)])
-
-
-def saved(data: bytes, directory: Path) -> SavedImages:
-    return SavedImages([data[at : at + 700] for at in range(0, len(data), 700)], directory, "docker")
-
-
-def test_the_archive_that_the_others_are_made_from_is_good(tmp_path: Path) -> None:
-    with saved(archive(), tmp_path) as images:
-        root = images.resolve(Reference.parse("web:1"))
-        layer = json.loads(images.manifest("", root))["layers"][0]
-        assert b"".join(images.blob("", Descriptor("-", layer["digest"], layer["size"]))) == LAYER
-
-
-def test_layers_that_are_links_are_what_they_lead_to(tmp_path: Path) -> None:
-    link = member("m/layer.tar", type=tarfile.SYMTYPE, linkname="../l/layer.tar")
-    hard = member("n/layer.tar", type=tarfile.LNKTYPE, linkname="m/layer.tar")
-    twice = json.dumps({"rootfs": {"diff_ids": [Descriptor.of(LAYER, "-").digest] * 3}}).encode()
-    entry = ENTRY | {"Layers": ["l/layer.tar", "m/layer.tar", "n/layer.tar"]}
-    with saved(archive(config=twice, listed=[entry], more=[link, hard]), tmp_path) as images:
-        layers = json.loads(images.manifest("", images.resolve(Reference.parse("web:1"))))["layers"]
-        assert len({layer["digest"] for layer in layers}) == 1
-
-
-def test_what_newer_dockers_write_keeps_manifests_and_compressed_layers(tmp_path: Path) -> None:
-    """From 25 on: an OCI layout besides docker's list; here, as with containerd's image store, of pulled bytes."""
-    store = MemoryStore()
-    root = add_image(store, "docker.io/library/web:1")
-    name = {"io.containerd.image.name": "docker.io/library/web:1", "org.opencontainers.image.ref.name": "1"}
-    index = {"schemaVersion": 2, "manifests": [root.to_json(name)]}
-    blobs = [member(f"blobs/sha256/{digest[7:]}", data) for digest, data in store.blobs.items()]
-    folders = [member("blobs", type=tarfile.DIRTYPE), member("blobs/sha256", type=tarfile.DIRTYPE)]
-    documents = [
-        member("index.json", json.dumps(index).encode()),
-        member("oci-layout", b'{"imageLayoutVersion":"1.0.0"}'),
-    ]
-    with saved(tar_of([*folders, *blobs, *documents]), tmp_path) as images:
-        found = images.resolve(Reference.parse("web:1"))
-        assert found.digest == root.digest
-        assert images.manifest("", found) == store.blobs[root.digest]
-
-
-def test_layers_named_by_their_digest_may_be_compressed(tmp_path: Path) -> None:
-    packed = b"\x1f\x8b and so on"
-    path = f"blobs/sha256/{Descriptor.of(packed, '-').hex}"
-    entry = ENTRY | {"Layers": [path]}
-    with saved(archive(listed=[entry], more=[member(path, packed)]), tmp_path) as images:
-        layer = json.loads(images.manifest("", images.resolve(Reference.parse("web:1"))))["layers"][0]
-        assert layer["mediaType"].endswith("tar+gzip")
-        assert layer["digest"] == Descriptor.of(packed, "-").digest
-
-
 ABSURD = {"comment": "x" * 100_000}
 HOSTILE: dict[str, Callable[[], bytes]] = {
     "B45 nothing": lambda: b"",
@@ -241,9 +162,3 @@ def test_a_layer_that_is_not_what_its_config_says_is_noticed_when_it_is_read(tmp
         layer = json.loads(images.manifest("", images.resolve(Reference.parse("web:1"))))["layers"][0]
         with pytest.raises(ContentMismatch):
             list(images.blob("", Descriptor("-", layer["digest"], layer["size"])))
-
-
-def test_a_long_name_in_an_extended_header_is_read(tmp_path: Path) -> None:
-    deep = "/".join(["d" * 60] * 4)
-    with saved(archive(listed=[ENTRY | {"Layers": [deep]}], more=[member(deep, LAYER)]), tmp_path) as images:
-        assert images.has("", Descriptor.of(LAYER, "-"))

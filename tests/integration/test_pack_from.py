@@ -44,9 +44,9 @@ def names(store: MemoryStore) -> list[str]:
     return sorted(name for name in store.names if "@" not in name)
 
 
-def pack(runtime: Runtime, path: Path, *images: str) -> Ended:
+def pack(runtime: Runtime, path: Path, *images: str, more: str = "-q") -> Ended:
     wanted = [word for image in images for word in ("--image", image)]
-    return kubectl_airgap("pack", "--from", runtime.kind, *runtime.flags, *wanted, "-o", path, env=runtime.env)
+    return kubectl_airgap("pack", "--from", runtime.kind, *runtime.flags, *wanted, "-o", path, more, env=runtime.env)
 
 
 def walked(bundle: Bundle) -> graph.Graph:
@@ -110,11 +110,23 @@ def test_an_image_that_is_not_there_is_told_with_the_nearest_name(
 ) -> None:
     name = names(origin)[0]
     one = pack(runtime, tmp_path / "x.tar", name.replace(":1", ":11"))
-    two = pack(runtime, tmp_path / "x.tar", name, name.replace("/app", "/apb"), "quay.io/never/pulled:9")
+    elsewhere = f"localhost/{name.partition('/')[2].rpartition('/')[2]}"
+    two = pack(runtime, tmp_path / "x.tar", name, elsewhere, "quay.io/never/pulled:9")
 
     check_refusal(one, 4, "does not have", f"(there is {name}", "pull", "without --from")
-    check_refusal(two, 5, "does not have 2 images", "quay.io/never/pulled:9")
+    check_refusal(two, 5, "does not have 2 images", f"{elsewhere} (there is ", "quay.io/never/pulled:9")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_there_is_packed_where_the_rest_may_be_missing(
+    origin: MemoryStore, docker: Runtime, tmp_path: Path
+) -> None:
+    done = pack(docker, tmp_path / "x.tar", names(origin)[0], "quay.io/never/pulled:9", more="--keep-going")
+
+    assert done.returncode == 5, done.stderr
+    assert "1 image could not be read" in done.stderr
+    with open_file(tmp_path / "x.tar") as bundle:
+        assert [str(reference) for reference in bundle.references] == names(origin)[:1]
 
 
 def test_docker_is_not_asked_for_what_a_digest_names_but_containerd_is(

@@ -105,7 +105,8 @@ def pack(
             runtime = None
             if from_:
                 chosen = Choice(from_, address, containerd_namespace)
-                runtime = until_packed.enter_context(local.source_of(chosen, found.references, output, run))
+                images_here = local.source_of(chosen, found.references, output, run, keep_going=keep_going)
+                runtime = until_packed.enter_context(images_here)
             packing = operation.prepare(found, output, wishes, run, runtime)
             if dry_run:
                 _say_plan(packing)

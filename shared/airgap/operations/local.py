@@ -32,7 +32,9 @@ class LocalSource(Source, Protocol):
 
 
 @contextlib.contextmanager
-def source_of(choice: Choice, references: Sequence[Reference], place: str, run: Run) -> Iterator[LocalSource]:
+def source_of(
+    choice: Choice, references: Sequence[Reference], place: str, run: Run, *, keep_going: bool = False
+) -> Iterator[LocalSource]:
     """The images of a runtime, as a source for as long as needed.
 
     Docker and podman give images away as one stream only; it is kept on the disk where the bundle goes.
@@ -42,6 +44,7 @@ def source_of(choice: Choice, references: Sequence[Reference], place: str, run: 
         references: the images that will be asked for.
         place: where the bundle goes.
         run: told what is done.
+        keep_going: images that are not there may be missing, unless all of them are.
 
     Raises:
         NotFound, IncompleteError: the runtime does not have images, or not as they are asked for.
@@ -50,16 +53,16 @@ def source_of(choice: Choice, references: Sequence[Reference], place: str, run: 
     runtime = choose(choice)
     if isinstance(runtime, Nerdctl):
         raise InvalidInput("nerdctl gives no content away as it is", hint="ctr does: name --from containerd")
+    if isinstance(runtime, Engine):
+        _check_tags(references, runtime)
+    there = _there(references, runtime, keep_going=keep_going)
     if isinstance(runtime, Containerd):
-        _check_there(references, runtime, {str(name) for name in runtime.images()})
         yield ContentStore(runtime)
         return
-    _check_tags(references, runtime)
-    _check_there(references, runtime, {str(name) for name in runtime.images()})
     directory = _directory(place)
-    _check_space(runtime, references, directory, run)
+    _check_space(runtime, there, directory, run)
     with (
-        contextlib.closing(programs.drain(runtime.exporter(references))) as output,
+        contextlib.closing(programs.drain(runtime.exporter(there))) as output,
         SavedImages(_until(output, run), directory, runtime.place) as saved,
     ):
         yield saved
@@ -100,23 +103,29 @@ def _check_tags(references: Iterable[Reference], runtime: Engine) -> None:
         )
 
 
-def _check_there(references: Iterable[Reference], runtime: Runtime, names: set[str]) -> None:
-    """Say which images are missing, each with the names that are most like it.
+def _there(references: Sequence[Reference], runtime: Runtime, *, keep_going: bool) -> list[Reference]:
+    """The images that the runtime has; those it lacks are told with the names that are most like theirs.
 
     Raises:
-        NotFound: one. IncompleteError: several.
+        NotFound: it lacks one. IncompleteError: it lacks several.
     """
-    lines: list[str] = []
-    for reference in references:
-        if names.isdisjoint((str(reference), str(reference.without_tag()), str(reference.by_tag()))):
-            near = difflib.get_close_matches(str(reference), sorted(names), 2)
-            lines.append(f"{reference}" + (f" (there is {' and '.join(near)})" if near else ""))
-    if not lines:
-        return
+    names = {str(name) for name in runtime.images()}
+    missing = [r for r in references if names.isdisjoint((str(r), str(r.without_tag()), str(r.by_tag())))]
+    if not missing or (keep_going and len(missing) < len(references)):
+        return [reference for reference in references if reference not in missing]
+    lines = tuple(f"{reference}{_like(str(reference), names)}" for reference in missing)
     hint = f"pull it first, as in `{_pull(runtime)} IMAGE`, or pack from registries, without --from"
     if len(lines) == 1:
         raise NotFound(f"{runtime.place} does not have {lines[0]}", hint=hint)
-    raise IncompleteError(f"{runtime.place} does not have {len(lines)} images", tuple(lines), hint=hint)
+    raise IncompleteError(f"{runtime.place} does not have {len(lines)} images", lines, hint=hint)
+
+
+def _like(wanted: str, names: set[str]) -> str:
+    """Podman calls `localhost/web:dev` what was built as `web:dev`; others are misspelt."""
+    last = wanted.rpartition("/")[2]
+    near = sorted(name for name in names if name.rpartition("/")[2] == last)
+    near = near or difflib.get_close_matches(wanted, sorted(names), 2)
+    return f" (there is {' and '.join(near[:2])})" if near else ""
 
 
 def _pull(runtime: Runtime) -> str:
