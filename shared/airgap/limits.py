@@ -41,6 +41,10 @@ RENDER_SECONDS: Final = 120
 
 # Bundles.
 INVENTORY: Final = 256 * MIB
+SIGNATURE: Final = 4 * KIB
+KEY_FILE: Final = 64 * KIB
+STATE_FILE: Final = 64 * KIB
+PASSPHRASE: Final = 4 * KIB
 
 # Container runtimes of this machine. What they do in silence, unpacking or saving a large image, takes minutes.
 RUNTIME_ANSWER: Final = 64 * MIB

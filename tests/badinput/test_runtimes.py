@@ -12,10 +12,11 @@ import pytest
 from tests.support.bundles import pack_into
 from tests.support.cli import check_refusal, kubectl_airgap
 from tests.support.images import add_image, add_index
+from tests.support.keys import ecdsa_pair
 from tests.support.runtimes import Runtime
 from tests.support.saved import ENTRY, LAYER, archive, member, saved, tar_of
 
-from airgap.bundles.composition import Asked
+from airgap.bundles.composition import Asked, Label
 from airgap.descriptors import Descriptor
 from airgap.errors import ContentError, ContentMismatch
 from airgap.platforms import Platform
@@ -89,6 +90,21 @@ def test_b50_an_image_for_another_machine_is_refused_with_what_there_is(ctr: Run
 
     check_refusal(one, 5, f"not made for {HOST}", f"is here for {OTHER}", "--platform")
     check_refusal(many, 5, f"{name} is here for linux/ppc64le, {OTHER}")
+
+
+def test_b51_b74_what_is_unsigned_or_has_expired_is_not_loaded(podman: Runtime, tmp_path: Path) -> None:
+    store, name = MemoryStore(), Reference.parse(f"quay.io/{uuid4().hex[:10]}/a:1")
+    add_image(store, str(name), platform=HOST)
+    pack_into(tmp_path / "x.tar", store, [name], Label("x", expires="2026-01-01T00:00:00Z"))
+    command = ("load", tmp_path / "x.tar", "--runtime", "podman")
+
+    unsigned = kubectl_airgap(*command, "--verify-key", ecdsa_pair(tmp_path).public, env=podman.env)
+    expired = kubectl_airgap(*command, env=podman.env)
+    allowed = kubectl_airgap(*command, "--allow-expired", "--dry-run", env=podman.env)
+
+    check_refusal(unsigned, 3, "not signed")
+    check_refusal(expired, 3, "expired", "--allow-expired")
+    assert allowed.returncode == 0, allowed.stderr
 
 
 def test_a_bundle_of_charts_alone_has_nothing_to_load(podman: Runtime, tmp_path: Path) -> None:

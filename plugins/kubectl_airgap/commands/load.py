@@ -15,6 +15,7 @@ from airgap_cli.options import (
     grouped,
 )
 from airgap_cli.reports import check_complete, print_report
+from airgap_cli.trustflags import FreshnessFlags, TrustFlags
 from airgap_cli.words import duration, plural, size
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 def load(
     bundle: BundlePlace,
     target: TargetFlags,
+    trust: TrustFlags,
+    freshness: FreshnessFlags,
     runtime: Annotated[
         str,
         flag("--runtime", help="docker, podman, containerd or nerdctl; else the one that is here.", metavar="RUNTIME"),
@@ -67,6 +70,7 @@ def load(
     from airgap.operations.places import open_bundle
     from airgap.platforms import Platform
     from airgap_cli.progress import Progress
+    from airgap_cli.trustflags import trusting
 
     moved = bool(target.to or target.lock)
     wishes = operation.Wishes(
@@ -76,7 +80,7 @@ def load(
         pin=pin,
     )
     with Progress("loading", quiet=quiet) as progress:
-        run = Run(observe=progress)
+        run = trusting(Run(observe=progress), trust.verify_key, freshness)
         chosen = choose(Choice(runtime, address, namespace))
         with open_bundle(bundle, run) as opened:
             prepared = operation.prepare(opened, chosen, wishes, run)

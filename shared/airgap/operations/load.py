@@ -16,6 +16,7 @@ from airgap.bundles.composition import DOCKER_FILE, docker_document, runnable
 from airgap.bundles.reader import Bundle
 from airgap.descriptors import Descriptor
 from airgap.errors import AirgapError, ContentError, ContentMismatch, IncompleteError, InvalidInput
+from airgap.operations import admission
 from airgap.operations.environment import Run
 from airgap.operations.singles import platform_of
 from airgap.platforms import Platform
@@ -117,11 +118,13 @@ def prepare(bundle: Bundle, runtime: Runtime, wishes: Wishes, run: Run) -> Loadi
 
     Raises:
         InvalidInput: nothing in the bundle is an image, two would get one name, or the runtime cannot pin.
+        UntrustedBundle: it is older than the last one of its name, or expired.
         IncompleteError: images lack the platform, or content that neither bundle nor runtime has.
         StoreError: the runtime cannot be asked. ContentError: a manifest of the bundle is damaged.
     """
     if wishes.pin:
         runtime.pin(())  # refuses now, if it must
+    admission.admit(bundle, run)
     platform = wishes.platform or Platform.host()
     references = [item.reference for item in bundle.inventory.items if item.kind == "image"]
     choice = _choice(bundle.digests, platform)
@@ -156,6 +159,8 @@ def execute(loading: Loading, run: Run) -> Loaded:
     if loading.pin:
         names = {arrival.name for delivery in loading.deliveries for arrival in delivery.arrivals}
         loading.runtime.pin(sorted((name for name in names if not held[name].pinned), key=str))
+    if not loading.nameless:
+        admission.remember(loading.bundle, run)
     return Loaded(_report(loading, seconds), loading.nameless)
 
 
