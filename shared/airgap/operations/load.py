@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from airgap.adapters.runtimes import programs
 from airgap.adapters.runtimes.kinds import Engine, Held, Runtime
 from airgap.bundles.composition import DOCKER_FILE, docker_document, runnable
+from airgap.bundles.inventory import REFERRER
 from airgap.bundles.reader import Bundle
 from airgap.descriptors import Descriptor
 from airgap.errors import AirgapError, ContentError, ContentMismatch, IncompleteError, InvalidInput
@@ -177,13 +178,13 @@ def _choice(present: Container[str], platform: Platform) -> Choice:
 
 
 def _only_images(graph: Graph, bundle: Bundle, run: Run) -> Graph:
-    """Without charts and other artifacts, which a runtime has no use for; each is told.
+    """Without charts and other artifacts, which a runtime has no use for; each is told, but signatures and their like.
 
     Raises:
         InvalidInput: nothing is left.
     """
     can_run = {image: runnable(graph, image.root) is not None for image in graph.images}
-    others = [item.reference for item in bundle.inventory.items if item.kind != "image"]
+    others = [item.reference for item in bundle.inventory.items if item.kind not in ("image", REFERRER)]
     others += [image.reference for image in graph.images if not can_run[image]]
     for reference in others:
         run.observe(events.Note(f"not loaded: {reference}, which is no image that can run"))
