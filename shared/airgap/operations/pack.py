@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from airgap import limits, strictjson
 from airgap.bundles import artifacts as artifacts_of_bundles
 from airgap.bundles.artifacts import Artifact
 from airgap.bundles.composition import Asked, Composition, Label, compose
@@ -15,15 +14,17 @@ from airgap.bundles.keys import SigningKey
 from airgap.bundles.signing import sealed
 from airgap.descriptors import Descriptor
 from airgap.discovery.findings import Certainty, Discovery, Finding
-from airgap.errors import AirgapError, IncompleteError, InvalidInput, InvalidManifest
-from airgap.operations import places, since
+from airgap.errors import AirgapError, IncompleteError, InvalidInput
+from airgap.operations import local, places, since
 from airgap.operations.environment import Run
+from airgap.operations.local import LocalSource
+from airgap.operations.singles import platform_of
 from airgap.platforms import Platform
 from airgap.references import MADE_HERE, Reference
 from airgap.stores import Source
 from airgap.transfer import engine, events, plan, pool
 from airgap.transfer.engine import Report
-from airgap.transfer.graph import Graph, Image, of_platforms, together, walk, without
+from airgap.transfer.graph import Graph, Image, of_platforms, walk, without
 from airgap.transfer.referrers import Attached, attached
 
 
@@ -66,7 +67,7 @@ class Packing:
         graph: what it holds.
         composition: how it lies.
         source: where its content is fetched from.
-        registries: where its images are, of that.
+        origin: where its images are, of that.
         free: bytes free where it goes.
     """
 
@@ -74,7 +75,7 @@ class Packing:
     graph: Graph
     composition: Composition
     source: Source
-    registries: Source
+    origin: Source
     free: int
 
     @property
@@ -108,8 +109,17 @@ class Packed:
     failures: tuple[tuple[Reference, AirgapError], ...]
 
 
-def prepare(discovery: Discovery, place: str, wishes: Wishes, run: Run, artifacts: Sequence[Artifact] = ()) -> Packing:
+def prepare(
+    discovery: Discovery,
+    place: str,
+    wishes: Wishes,
+    run: Run,
+    artifacts: Sequence[Artifact] = (),
+    runtime: LocalSource | None = None,
+) -> Packing:
     """Resolve what was found and lay the bundle out, artifacts too; nothing is written yet.
+
+    Where a container runtime of this machine is given, images are read from it and from nowhere else.
 
     Raises:
         IncompleteError: something could not be examined, or images cannot be read.
@@ -125,32 +135,39 @@ def prepare(discovery: Discovery, place: str, wishes: Wishes, run: Run, artifact
     if not discovery.references and not artifacts:
         raise InvalidInput("no image was found, so there is nothing to pack")
     places.check_new(place)
-    registries = run.sources()
-    registries.announce(discovery.references)
+    origin = runtime or _registries(discovery, run)
+    source = artifacts_of_bundles.store_of(artifacts, origin)
+    choice = of_platforms(wishes.platforms)
     graph = walk(
-        registries,
-        discovery.references,
-        of_platforms(wishes.platforms),
+        source,
+        (*discovery.references, *(artifact.reference for artifact in artifacts)),
+        local.present(runtime, choice) if runtime else choice,
         keep_going=wishes.keep_going,
         workers=run.workers,
         stopped=run.stopped,
     )
     if wishes.platforms:
-        _check_platforms(graph, registries, wishes.platforms, run)
-    whole = attached(graph, registries, run.workers, run.observe, run.stopped) if wishes.referrers else Attached(graph)
-    source = artifacts_of_bundles.store_of(artifacts, registries)
-    graph = together(whole.graph, walk(source, [artifact.reference for artifact in artifacts]))
-    absent = since.known(wishes.since, graph, run) if wishes.since else {}
+        _check_platforms(graph, source, wishes.platforms, run)
+    if runtime:
+        local.check_whole(graph, runtime)
+    whole = attached(graph, source, run.workers, run.observe, run.stopped) if wishes.referrers else Attached(graph)
+    absent = since.known(wishes.since, whole.graph, run) if wishes.since else {}
     sign = partial(sealed, wishes.key) if wishes.key else None
     asked = {**_asked(discovery.findings, whole.subjects), **artifacts_of_bundles.asked(artifacts)}
-    composition = compose(graph, asked, wishes.label(place), absent, sign)
-    return Packing(place, graph, composition, source, registries, places.free_space(place))
+    composition = compose(whole.graph, asked, wishes.label(place), absent, sign)
+    return Packing(place, whole.graph, composition, source, origin, places.free_space(place))
+
+
+def _registries(discovery: Discovery, run: Run) -> Source:
+    source = run.sources()
+    source.announce(discovery.references)
+    return source
 
 
 def _check_platforms(graph: Graph, source: Source, asked: tuple[Platform, ...], run: Run) -> None:
     """Refuse images that have none of the platforms asked for, and tell which lack some of them."""
     singles = [image for image in graph.images if graph.nodes[image.root.digest].manifest.is_image]
-    made_for = pool.every(lambda image: (_made_for(graph, image, source),), singles, run.workers, run.stopped)
+    made_for = pool.every(lambda image: (platform_of(image, graph, source),), singles, run.workers, run.stopped)
     other = [(i, p) for i, (p,) in zip(singles, made_for, strict=True) if not any(each.covers(p) for each in asked)]
     if other:
         raise IncompleteError(
@@ -160,16 +177,6 @@ def _check_platforms(graph: Graph, source: Source, asked: tuple[Platform, ...], 
         )
     several = ((image, graph.platforms_of(image)) for image in graph.images if image.root.is_index)
     _note_missing([*zip(singles, made_for, strict=True), *several], asked, run.observe)
-
-
-def _made_for(graph: Graph, image: Image, source: Source) -> Platform:
-    """An image without an index has one platform, which only its config tells."""
-    config = graph.nodes[image.root.digest].manifest.children[0]
-    if config.size > limits.MANIFEST:
-        raise InvalidManifest(f"the config of `{image.reference}` is larger than {limits.MANIFEST} bytes")
-    data = b"".join(source.blob(image.reference.name, config))
-    value = strictjson.loads(data, f"the config of `{image.reference}`")
-    return Platform.from_json(value if isinstance(value, dict) else {})
 
 
 def _note_missing(
@@ -210,7 +217,7 @@ def _tell_drift(packing: Packing, run: Run) -> None:
     """A bundle holds what each tag led to when it was first asked for; say which of them lead elsewhere by now."""
     from airgap.stores.registry import RegistryStore
 
-    source = packing.registries
+    source = packing.origin
     if not isinstance(source, RegistryStore):
         return
     named = (image for image in packing.graph.images if image.reference.registry != MADE_HERE)

@@ -163,13 +163,6 @@ def without(graph: Graph, digests: Container[str]) -> Graph:
     return replace(graph, nodes={digest: reduced(node) for digest, node in graph.nodes.items()})
 
 
-def together(one: Graph, other: Graph) -> Graph:
-    """The images of both."""
-    images = tuple(sorted((*one.images, *other.images), key=lambda image: str(image.reference)))
-    unreadable = (*one.unreadable, *other.unreadable)
-    return Graph(images, {**one.nodes, **other.nodes}, (*one.foreign, *other.foreign), unreadable)
-
-
 def only(graph: Graph, keep: Callable[[Image], bool]) -> Graph:
     """Some of the images."""
     return replace(graph, images=tuple(image for image in graph.images if keep(image)))
