@@ -59,6 +59,7 @@ RUNTIME_STALL_SECONDS: Final = 1800.0
 CHUNK: Final = 1 * MIB
 WORKERS: Final = 6
 WORKERS_MOST: Final = 128
+UPLOAD_UNASKED: Final = 64 * KIB  # of which a put costs no more than a question
 UPLOAD_WHOLE: Final = 64 * MIB  # goes up in one request: what a broken connection costs again at most
 UPLOAD_CHUNK: Final = 32 * MIB  # of what is larger: a request costs milliseconds, a lost chunk is sent again
 UPLOAD_CHUNK_SMALL: Final = 4 * MIB  # the most that GHCR takes in a chunk
