@@ -1,0 +1,278 @@
+"""Blobs on their way into a bucket: in one request where they are small, else in parts, several at a time.
+
+A part is held in memory while it is sent, so that it can be sent again, and there is room for few at a time. An
+upload that was cut is taken up: the server lists its parts by MD5, the source is read again, and only parts that are
+lacking or other are sent. A server whose ETags are no MD5 is sent all of them.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from airgap import limits
+from airgap.descriptors import Descriptor
+from airgap.errors import ContentError, NotFound, StoreError
+from airgap.stores import Chunk, Content
+from airgap.stores.s3.client import Bucket
+from airgap.stores.s3.failures import Gone
+
+DIGEST: Final = "airgap-digest"
+"""The key of an object's metadata that says what it is, so that a name and a size need not be believed."""
+
+
+class Room:
+    """Places for parts in memory, shared by all uploads of a store."""
+
+    def __init__(self, bucket: Bucket, places: int = limits.S3_BUFFERS) -> None:
+        self._free = threading.Semaphore(places)
+        self._patience = bucket.patience
+
+    def take(self) -> None:
+        """Wait for a place.
+
+        Raises:
+            Cancelled: the work was stopped meanwhile.
+        """
+        while not self._free.acquire(timeout=0.2):
+            self._patience.check()
+
+    def give(self) -> None:
+        """Give a place back."""
+        self._free.release()
+
+
+def part_size(size: int, least: int = limits.S3_PART) -> int:
+    """The size of all parts but the last: as small as the number of parts allows, in whole MiB above `least`."""
+    needed = -(-size // limits.S3_PARTS)
+    return least if needed <= least else -(-needed // limits.MIB) * limits.MIB
+
+
+def put(bucket: Bucket, key: str, data: bytes | bytearray, descriptor: Descriptor, **conditions: str) -> str:
+    """Store one object in one request; its ETag.
+
+    Its MD5 goes along: every store checks it, and a bucket with object locks asks for it.
+    """
+    answer = bucket.call(
+        f"cannot write `{key}`",
+        "put_object",
+        Key=key,
+        Body=data,
+        ContentMD5=_md5(data)[0],
+        ContentType=descriptor.media_type,
+        Metadata={DIGEST: descriptor.digest},
+        **conditions,
+    )
+    return str(answer.get("ETag", ""))
+
+
+def put_blob(bucket: Bucket, key: str, descriptor: Descriptor, content: Content, room: Room, part: int) -> None:
+    """Store a blob, in one request where it has no more than `part` bytes; where `content` fails, nothing is kept."""
+    if descriptor.size > part:
+        _put_in_parts(bucket, key, descriptor, content, _Sender(bucket, room, part_size(descriptor.size, part)))
+        return
+    room.take()
+    try:
+        whole = bytearray()
+        for chunk in content(0):
+            whole += chunk
+        put(bucket, key, whole, descriptor)
+    finally:
+        room.give()
+
+
+def is_there(bucket: Bucket, key: str, descriptor: Descriptor) -> bool:
+    """Whether an object has the right size, and we said of it that it is this very content."""
+    try:
+        head = bucket.call(f"cannot look for `{key}`", "head_object", Key=key)
+    except NotFound:
+        return False
+    return head.get("ContentLength") == descriptor.size and head.get("Metadata", {}).get(DIGEST) == descriptor.digest
+
+
+def abandon(bucket: Bucket, prefix: str) -> None:
+    """End all uploads below a prefix that nobody will go on with; their parts would be kept, and paid for."""
+    for upload in _unfinished(bucket, prefix):
+        _abort(bucket, upload)
+
+
+@dataclass(frozen=True, slots=True)
+class _Upload:
+    """An upload in parts that the server knows."""
+
+    key: str
+    id: str
+
+    @property
+    def named(self) -> dict[str, str]:
+        return {"Key": self.key, "UploadId": self.id}
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What the server has of one part."""
+
+    etag: str
+    size: int
+
+
+def _put_in_parts(bucket: Bucket, key: str, descriptor: Descriptor, content: Content, sender: _Sender) -> None:
+    """Send what is lacking of an upload, and complete it.
+
+    Another process may do the same at the same time, since equal content has equal parts; whoever is last finds the
+    upload gone and the object there.
+    """
+    failures = 0
+    while True:
+        upload, *others = _unfinished(bucket, key, exactly=True) or [_begin(bucket, key, descriptor)]
+        try:
+            _complete(bucket, upload, sender.send_all(upload, _listed(bucket, upload), content))
+        except Gone as gone:
+            if is_there(bucket, key, descriptor):
+                return
+            failures += 1
+            bucket.patience.wait(failures, f"cannot write `{key}`: {gone}")
+        except ContentError:
+            _abort(bucket, upload)
+            raise
+        else:
+            for other in others:
+                _abort(bucket, other)
+            return
+
+
+class _Sender:
+    """Sends the parts of one upload in threads of their own, as many at a time as there is room for."""
+
+    def __init__(self, bucket: Bucket, room: Room, size: int) -> None:
+        self._bucket = bucket
+        self._room = room
+        self._size = size
+        self._failure: BaseException | None = None
+
+    def send_all(self, upload: _Upload, there: Mapping[int, _Part], content: Content) -> dict[int, str]:
+        """Part number → ETag, of all parts; what is `there` already is hashed and not sent."""
+        tags: dict[int, str] = {}
+        threads: list[threading.Thread] = []
+        self._failure = None
+        try:
+            for number, data in enumerate(self._pieces(content(0)), 1):
+                part = (upload, number, data, there.get(number), tags)
+                threads.append(threading.Thread(target=self._send, args=part, daemon=True))
+                threads[-1].start()
+                self._check()
+        finally:
+            for thread in threads:
+                thread.join()
+        self._check()
+        return tags
+
+    def _pieces(self, chunks: Iterator[Chunk]) -> Iterator[bytearray]:
+        """Content in parts, each in a place that its sending gives back."""
+        pieces = _pieces(chunks, self._size)
+        while True:
+            self._room.take()
+            try:
+                piece = next(pieces, None)
+            except BaseException:
+                self._room.give()
+                raise
+            if piece is None:
+                self._room.give()
+                return
+            yield piece
+
+    def _send(self, upload: _Upload, number: int, data: bytearray, there: _Part | None, tags: dict[int, str]) -> None:
+        try:
+            encoded, plain = _md5(data)
+            if there == _Part(f'"{plain}"', len(data)):
+                tags[number] = there.etag
+            else:
+                what = f"cannot write part {number} of `{upload.key}`"
+                part = {"PartNumber": number, "Body": data, "ContentMD5": encoded}
+                tags[number] = str(self._bucket.call(what, "upload_part", **upload.named, **part)["ETag"])
+        except BaseException as error:
+            self._failure = self._failure or error
+        finally:
+            self._room.give()
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+
+def _pieces(chunks: Iterator[Chunk], size: int) -> Iterator[bytearray]:
+    """Chunks, joined and cut to `size`; the last piece may be smaller."""
+    piece = bytearray()
+    for chunk in chunks:
+        rest = memoryview(chunk)
+        while rest:
+            taken = rest[: size - len(piece)]
+            piece += taken
+            rest = rest[len(taken) :]
+            if len(piece) == size:
+                yield piece
+                piece = bytearray()
+    if piece:
+        yield piece
+
+
+def _begin(bucket: Bucket, key: str, descriptor: Descriptor) -> _Upload:
+    answer = bucket.call(
+        f"cannot write `{key}`",
+        "create_multipart_upload",
+        Key=key,
+        ContentType=descriptor.media_type,
+        Metadata={DIGEST: descriptor.digest},
+    )
+    return _Upload(key, str(answer["UploadId"]))
+
+
+def _unfinished(bucket: Bucket, prefix: str, *, exactly: bool = False) -> list[_Upload]:
+    """Uploads below a prefix, or of that very key, newest first; none where the store does not tell."""
+    try:
+        answer = bucket.call(f"cannot list uploads to `{prefix}`", "list_multipart_uploads", Prefix=prefix)
+    except StoreError:
+        return []
+    listed = [entry for entry in answer.get("Uploads") or () if not exactly or entry["Key"] == prefix]
+    listed.sort(key=lambda entry: str(entry.get("Initiated", "")), reverse=True)
+    return [_Upload(str(entry["Key"]), str(entry["UploadId"])) for entry in listed]
+
+
+def _listed(bucket: Bucket, upload: _Upload) -> dict[int, _Part]:
+    """What the server has of an upload."""
+    parts: dict[int, _Part] = {}
+    marker = 0
+    while True:
+        what = f"cannot list the parts of `{upload.key}`"
+        answer = bucket.call(what, "list_parts", **upload.named, PartNumberMarker=marker)
+        for entry in answer.get("Parts") or ():
+            parts[int(entry["PartNumber"])] = _Part(str(entry["ETag"]), int(entry["Size"]))
+        following = int(answer.get("NextPartNumberMarker") or 0)
+        if not answer.get("IsTruncated") or following <= marker:
+            return parts
+        marker = following
+
+
+def _complete(bucket: Bucket, upload: _Upload, tags: Mapping[int, str]) -> None:
+    """Make one object of the parts. A store may answer 200 and say in the body that it failed; boto3 reads that."""
+    parts = [{"PartNumber": number, "ETag": tags[number]} for number in sorted(tags)]
+    what = f"cannot complete `{upload.key}`"
+    bucket.call(what, "complete_multipart_upload", **upload.named, MultipartUpload={"Parts": parts})
+
+
+def _abort(bucket: Bucket, upload: _Upload) -> None:
+    """End an upload; where that fails, its parts lie there until the bucket's own rules remove them."""
+    with contextlib.suppress(StoreError, Gone):
+        bucket.call(f"cannot abort the upload of `{upload.key}`", "abort_multipart_upload", **upload.named)
+
+
+def _md5(data: bytes | bytearray) -> tuple[str, str]:
+    """The MD5 as a header has it, and as an ETag has it; against accidents, not against people."""
+    fresh = hashlib.md5(data, usedforsecurity=False)
+    return base64.b64encode(fresh.digest()).decode(), fresh.hexdigest()
