@@ -73,6 +73,17 @@ def write_all_at(descriptor: int, data: bytes | memoryview, offset: int) -> None
         offset += written
 
 
+def read_into_at(descriptor: int, buffer: memoryview, offset: int) -> int:
+    """Fill the buffer from `offset` on; fewer bytes only at the end of the file; safe from several threads."""
+    filled = 0
+    while filled < len(buffer):
+        count = os.preadv(descriptor, [buffer[filled:]], offset + filled)
+        if not count:
+            break
+        filled += count
+    return filled
+
+
 def start_writing(descriptor: int, offset: int, size: int) -> None:
     """Let the disk begin with what was written, so that the flush at the end has less left to wait for."""
     if hasattr(os, "posix_fadvise"):

@@ -88,7 +88,25 @@ class Format(StrEnum):
     NAME = "name"
 
 
+class ReportFormat(StrEnum):
+    """What `--report` takes."""
+
+    JSON = "json"
+    YAML = "yaml"
+
+
 Output = Annotated[Format, flag("-o", "--output", help="How to print the answer.", case_sensitive=False)]
+Report = Annotated[
+    ReportFormat | None,
+    flag("--report", help="Print what was done with each image as data, on standard output.", case_sensitive=False),
+]
+KeepGoing = Annotated[
+    bool, flag("--keep-going", help="Go on with the others when an image fails; exit with 5 and name each.")
+]
+BundlePlace = Annotated[
+    str,
+    typer.Argument(help="The bundle: a file, DIR/ or s3://BUCKET/PREFIX.", metavar="BUNDLE", show_default=False),
+]
 Quiet = Annotated[bool, flag("-q", "--quiet", help="No progress, no summary; errors only.")]
 DryRun = Annotated[bool, flag("--dry-run", help="Say what would be done, and stop.")]
 Concurrency = Annotated[
@@ -165,6 +183,18 @@ class RegistryFlags:
             metavar="HOST",
         ),
     ] = None
+
+
+@dataclass(frozen=True)
+class BucketFlags:
+    """How bundles in buckets are reached. The login is the one that AWS tools find."""
+
+    s3_endpoint: Annotated[
+        str, flag("--s3-endpoint", help="URL of an S3 store that is not Amazon's, for s3://…", metavar="URL")
+    ] = ""
+    s3_profile: Annotated[
+        str, flag("--s3-profile", help="Profile of ~/.aws/config to reach s3://… with.", metavar="NAME")
+    ] = ""
 
 
 @dataclass(frozen=True)

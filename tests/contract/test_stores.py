@@ -10,18 +10,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from tests.support.bundles import pack_into
 from tests.support.images import add_image, add_index
 from tests.support.registry import Registry, store_for
 from tests.support.s3 import S3Server, bucket_files
 
 from airgap import limits
-from airgap.bundles.composition import compose
-from airgap.bundles.reader import open_bundle
+from airgap.bundles.reader import open_file
 from airgap.descriptors import OCI_LAYER, Descriptor
 from airgap.errors import AirgapError, ContentMismatch, NotFound
 from airgap.references import Reference
 from airgap.stores import Chunk, Source, Target
-from airgap.stores.archive import ArchiveWriter
 from airgap.stores.directory import DirectoryFiles
 from airgap.stores.layoutstore import LayoutStore
 from airgap.stores.memory import MemoryStore
@@ -74,12 +73,12 @@ def filled(request: pytest.FixtureRequest, tmp_path: Path, registry: Registry, s
             yield Filled(bucket, origin, names, lambda d: s3_login.change(location, d.blob_path, flipped))
     elif request.param == "archive":
         path = tmp_path / "x.tar"
-        composition = compose(walk(origin, names), {}, "x", "")
-        with ArchiveWriter(path, composition.layout) as writer:
-            transfer(origin, names, writer)
-            writer.finish()
-        with open_bundle(path) as bundle:
-            yield Filled(bundle.store, origin, names, lambda d: flip_in(path, bundle.offsets[d.digest] + d.size // 2))
+        layout = pack_into(path, origin, names).layout
+        base = len(layout.leading)
+        with open_file(path) as bundle:
+            yield Filled(
+                bundle.store, origin, names, lambda d: flip_in(path, base + layout.offsets[d.digest] + d.size // 2)
+            )
     else:
         store = store_for(registry)
         transfer(origin, names, store)

@@ -141,7 +141,7 @@ def test_f5_a_bit_flipped_once_is_fetched_again_and_said(stored: Stored) -> None
         name = stored.reference(proxy.host)
         source = impatient()
         todo = plan.plan(walk(source, [name]), target, {name: name})
-        engine.run(todo, source, target, observe=notes.append)
+        engine.run(todo, source, target, engine.Conduct(observe=notes.append))
     assert target.blobs[stored.layer.digest] == stored.origin.blobs[stored.layer.digest]
     assert any(isinstance(note, events.Note) and stored.layer.digest in note.text for note in notes)
 

@@ -9,18 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.support.bundles import pack_into
 from tests.support.cli import run
 from tests.support.images import add_image, add_index
 from tests.support.registry import Registry
 from tests.support.runtimes import Runtime
 from tests.support.tools import require
 
-from airgap.bundles.composition import compose
 from airgap.references import Reference
-from airgap.stores.archive import ArchiveWriter
 from airgap.stores.memory import MemoryStore
-from airgap.transfer import engine, plan
-from airgap.transfer.graph import walk
 
 
 @dataclass(frozen=True)
@@ -43,10 +40,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Made:
     add_index(store, names[2])
     path = tmp_path_factory.mktemp("bundle") / "x.tar"
     references = [Reference.parse(name) for name in names]
-    graph = walk(store, references)
-    with ArchiveWriter(path, compose(graph, {}, "x", "").layout) as writer:
-        engine.run(plan.plan(graph, writer, {r: r for r in references}), store, writer)
-        writer.finish()
+    pack_into(path, store, references)
     return Made(path, names, store)
 
 

@@ -1,22 +1,25 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from airgap_cli import render
-from airgap_cli.options import Format, Output
+from airgap_cli.options import BucketFlags, BundlePlace, Format, Output, RegistryFlags, flag, grouped
 from airgap_cli.words import plural, size
 
 if TYPE_CHECKING:
     from airgap.operations.inspect import Contents, ImageRow
 
 
+@grouped
 def inspect(
-    bundle: Annotated[Path, typer.Argument(help="The bundle file.", metavar="BUNDLE", show_default=False)],
+    bundle: BundlePlace,
+    registries: RegistryFlags,
+    buckets: BucketFlags,
     output: Output = Format.TABLE,
+    inventory: Annotated[
+        bool, flag("--inventory", help="Print the inventory as it is: what `pack --since` takes in place of a bundle.")
+    ] = False,
 ) -> None:
     """Say what is inside a bundle, and why.
 
@@ -29,10 +32,16 @@ def inspect(
       kubectl airgap inspect app.tar -o wide
       kubectl airgap inspect app.tar -o name
     """
-    from airgap.bundles.reader import open_bundle
+    from airgap.bundles.composition import INVENTORY_FILE
+    from airgap.operations.environment import Run
     from airgap.operations.inspect import contents
+    from airgap.operations.places import open_bundle
+    from airgap_cli.running import access_of
 
-    with open_bundle(bundle) as opened:
+    with open_bundle(bundle, Run(access_of(registries, buckets=buckets))) as opened:
+        if inventory:
+            sys.stdout.buffer.write(opened.documents[INVENTORY_FILE])
+            return
         found = contents(opened)
     if output is Format.NAME:
         render.names(str(row.reference) for row in found.images)
@@ -42,7 +51,7 @@ def inspect(
         _table(found, bundle, wide=output is Format.WIDE)
 
 
-def _table(found: Contents, bundle: Path, *, wide: bool) -> None:
+def _table(found: Contents, bundle: str, *, wide: bool) -> None:
     header = ["IMAGE", "PLATFORMS", "SIZE", "SHARED"] + (["DIGEST", "WHY"] if wide else [])
     rows = []
     for row in found.images:
@@ -50,7 +59,7 @@ def _table(found: Contents, bundle: Path, *, wide: bool) -> None:
         rows.append([*cells, row.digest, "; ".join(row.why)] if wide else cells)
     render.table(header, rows)
     blobs = plural(found.blobs, "blob")
-    render.say(f"{plural(len(found.images), 'image')}, {blobs}, {size(found.size)} on disk")
+    render.say(f"{plural(len(found.images), 'image')}, {blobs}, {size(found.size)}")
     if sys.stderr.isatty():
         render.say(f"\nnext:\n  kubectl airgap push {bundle} HOST/PREFIX")
 

@@ -1,22 +1,39 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from airgap import limits
 from airgap_cli import render
-from airgap_cli.options import Concurrency, DryRun, Mirror, Quiet, RegistryFlags, SourceFlags, flag, grouped, sources_of
+from airgap_cli.options import (
+    BucketFlags,
+    Concurrency,
+    DryRun,
+    KeepGoing,
+    Mirror,
+    Quiet,
+    RegistryFlags,
+    Report,
+    SourceFlags,
+    flag,
+    grouped,
+    sources_of,
+)
+from airgap_cli.reports import check_complete, print_report
 from airgap_cli.words import duration, plural, size
 
 if TYPE_CHECKING:
-    from airgap.operations.pack import Packing
+    from airgap.operations.pack import Packed, Packing
 
 
 @grouped
 def pack(
     sources: SourceFlags,
     registries: RegistryFlags,
-    output: Annotated[Path, flag("-o", "--output", help="The bundle to write, a .tar file.", metavar="BUNDLE")],
+    output: Annotated[
+        str,
+        flag("-o", "--output", help="The bundle to write: a .tar file, DIR/ or s3://BUCKET/PREFIX.", metavar="BUNDLE"),
+    ],
+    buckets: BucketFlags,
     mirror: Mirror = None,
     platform: Annotated[
         list[str] | None,
@@ -28,49 +45,77 @@ def pack(
     include_off: Annotated[
         bool, flag("--include-off", help="Also images that only chart features which are off would need.")
     ] = False,
+    since: Annotated[
+        str,
+        flag(
+            "--since",
+            help="Leave out what an earlier bundle, its inventory or a registry has: a delta.",
+            metavar="PLACE",
+        ),
+    ] = "",
+    keep_going: KeepGoing = False,
     concurrency: Concurrency = limits.WORKERS,
     dry_run: DryRun = False,
     quiet: Quiet = False,
+    report: Report = None,
 ) -> None:
     """Put the images that manifests and charts need into one file.
 
     The file is a plain tar and an OCI image layout: skopeo, ctr, podman and docker read it too. A run that was cut
-    leaves BUNDLE.partial; the same command goes on from there.
+    leaves BUNDLE.partial; the same command goes on from there. DIR/ and s3://… become the same layout, unpacked.
 
     \b
     Examples:
       kubectl airgap pack -f deploy/ -o app.tar
       kubectl airgap pack --chart ./shop --platform linux/amd64 -o shop.tar
       kubectl airgap pack --images-file images.txt --mirror docker.io=mirror.local/hub -o app.tar
+      kubectl airgap pack -f deploy/ --since app.tar -o app-2.tar
+      kubectl airgap pack -f deploy/ -o s3://bundles/app --s3-endpoint https://s3.local
     """
-    from airgap.operations import images
+    from airgap.operations import images, places
     from airgap.operations import pack as operation
     from airgap.platforms import Platform
     from airgap_cli.progress import Progress
     from airgap_cli.running import run_of
 
-    platforms = tuple(Platform.parse(text) for text in platform or ())
-    operation.check_place(output)
+    wishes = operation.Wishes(
+        platforms=tuple(Platform.parse(text) for text in platform or ()),
+        allow_incomplete=allow_incomplete,
+        keep_going=keep_going,
+        since=since,
+    )
+    places.check_new(output)
     with Progress("packing", quiet=quiet) as progress:
-        run = run_of(registries, concurrency, progress, mirror or ())
+        run = run_of(registries, concurrency, progress, mirror or (), buckets)
         found = images.find_images(sources_of(sources))
         if not include_off:
             found, off = operation.without_off(found)
             for reference in () if quiet else off:
                 render.say(f"not packed: {reference}, which only a feature that is off needs; --include-off packs it")
-        packing = operation.prepare(found, output, platforms, run, allow_incomplete=allow_incomplete)
+        packing = operation.prepare(found, output, wishes, run)
         if dry_run:
             _say_plan(packing)
             return
         packed = operation.write(packing, run)
         seconds = progress.seconds
-    if quiet:
-        return
-    fetched = f"{size(packed.fetched)} fetched in {duration(seconds)}"
-    kept = f", {plural(packed.kept, 'blob')} kept from an earlier run" if packed.kept else ""
-    render.say(f"packed {plural(packed.images, 'image')} into {output}: {size(packed.size)}, {fetched}{kept}")
+    if report is not None:
+        print_report(packed.report, report)
+    if not quiet:
+        _say(packed, packing, seconds)
+    check_complete(packed.failures, "read")
+
+
+def _say(packed: Packed, packing: Packing, seconds: float) -> None:
+    done, place = packed.report, packed.place
+    fetched = f"{size(done.bytes)} fetched in {duration(seconds)}"
+    kept = f", {plural(done.present, 'blob')} kept from an earlier run" if done.present else ""
+    absent = packing.composition.inventory.absent
+    spared = f"; {size(sum(row.size for row in absent))} are left to the other side" if absent else ""
     render.say(
-        f"\nnext: carry it over, then\n  kubectl airgap verify {output}\n  kubectl airgap push {output} HOST/PREFIX"
+        f"packed {plural(len(done.outcomes), 'image')} into {place}: {size(packed.size)}, {fetched}{kept}{spared}"
+    )
+    render.say(
+        f"\nnext: carry it over, then\n  kubectl airgap verify {place}\n  kubectl airgap push {place} HOST/PREFIX"
     )
 
 
@@ -79,6 +124,7 @@ def _say_plan(packing: Packing) -> None:
     for image in packing.graph.images:
         render.names([f"{image.reference}@{image.root.digest}" if not image.reference.digest else str(image.reference)])
     blobs = plural(len(layout.blobs), "blob")
-    render.say(f"would write {packing.path}: {size(packing.size)} in {blobs}; {size(packing.free)} are free there")
-    if packing.size > packing.free:
+    free = "" if packing.free is None else f"; {size(packing.free)} are free there"
+    render.say(f"would write {packing.place}: {size(packing.size)} in {blobs}{free}")
+    if packing.free is not None and packing.size > packing.free:
         render.say(f"that does not fit: {size(packing.size - packing.free)} are missing")

@@ -7,20 +7,34 @@ import typer
 
 from airgap import limits
 from airgap_cli import render
-from airgap_cli.options import Concurrency, DryRun, Quiet, RegistryFlags, flag, grouped
+from airgap_cli.options import (
+    BucketFlags,
+    BundlePlace,
+    Concurrency,
+    DryRun,
+    KeepGoing,
+    Quiet,
+    RegistryFlags,
+    Report,
+    ReportFormat,
+    flag,
+    grouped,
+)
+from airgap_cli.reports import check_complete, print_plan, print_report
 from airgap_cli.words import duration, plural, size
 
 if TYPE_CHECKING:
-    from airgap.operations.push import Push
+    from airgap.operations.push import Push, Pushed
 
 
 @grouped
 def push(
-    bundle: Annotated[Path, typer.Argument(help="The bundle file.", metavar="BUNDLE", show_default=False)],
+    bundle: BundlePlace,
     target: Annotated[
         str, typer.Argument(help="The registry, and the path below it.", metavar="HOST[/PREFIX]", show_default=False)
     ],
     registries: RegistryFlags,
+    buckets: BucketFlags,
     naming: Annotated[
         str,
         flag("--naming", help="What becomes of the source's name: strip its host, keep it, flat, or group=NAME."),
@@ -33,9 +47,11 @@ def push(
         bool,
         flag("--filter-index", help="Make new indexes of the platforms that are there, for registries that want all."),
     ] = False,
+    keep_going: KeepGoing = False,
     concurrency: Concurrency = limits.WORKERS,
     dry_run: DryRun = False,
     quiet: Quiet = False,
+    report: Report = None,
 ) -> None:
     """Put a bundle's images into a registry, with proof.
 
@@ -46,31 +62,43 @@ def push(
     Examples:
       kubectl airgap push app.tar registry.internal:5000/apps
       kubectl airgap push app.tar registry.internal:5000 --naming keep --lock app.lock.yaml
+      kubectl airgap push s3://bundles/app registry.internal:5000/apps --s3-endpoint https://s3.local
     """
     from airgap.bundles import lock as locks
-    from airgap.bundles.reader import open_bundle
+    from airgap.operations import places
     from airgap.operations import push as operation
     from airgap.relocation.policy import Relocation
     from airgap_cli.progress import Progress
     from airgap_cli.running import run_of
 
     relocation = Relocation.to(target, naming)
-    place = lock or operation.default_lock(bundle)
-    with open_bundle(bundle) as opened, Progress("pushing", quiet=quiet) as progress:
-        run = run_of(registries, concurrency, progress)
-        prepared = operation.prepare(opened, relocation, run, filter_index=filter_index)
-        if dry_run:
-            _say_plan(prepared)
-            return
-        pushed = operation.execute(prepared, run)
-        locks.write(pushed.lock, place)
+    place = lock or places.beside(bundle, ".lock.yaml")
+    with Progress("pushing", quiet=quiet) as progress:
+        run = run_of(registries, concurrency, progress, buckets=buckets)
+        with places.open_bundle(bundle, run) as opened:
+            prepared = operation.prepare(opened, relocation, run, filter_index=filter_index)
+            if dry_run:
+                _say_plan(prepared, report)
+                return
+            pushed = operation.execute(prepared, run, keep_going=keep_going)
+        if pushed.lock.entries:
+            locks.write(pushed.lock, place)
         seconds = progress.seconds
-    if quiet:
-        return
+    if report is not None:
+        print_report(pushed.report, report)
+    if not quiet:
+        _say(pushed, target, place, seconds)
+    check_complete(pushed.failures, "pushed")
+
+
+def _say(pushed: Pushed, target: str, place: Path, seconds: float) -> None:
+    done = pushed.report
     images = plural(len(pushed.lock.entries), "image")
-    sent = f"{size(pushed.bytes)} sent in {duration(seconds)}" if pushed.bytes else "nothing was left to send"
-    shared = f", {plural(pushed.mounted, 'blob')} taken over from repositories there" if pushed.mounted else ""
+    sent = f"{size(done.bytes)} sent in {duration(seconds)}" if done.bytes else "nothing was left to send"
+    shared = f", {plural(done.mounted, 'blob')} taken over from repositories there" if done.mounted else ""
     render.say(f"pushed {images} to {target}: {sent}{shared}; each tag was asked for again and is right")
+    if not pushed.lock.entries:
+        return
     render.say(f"the lock is {place}")
     render.say(
         "\nnext: point what needs them there\n"
@@ -79,9 +107,13 @@ def push(
     )
 
 
-def _say_plan(prepared: Push) -> None:
+def _say_plan(prepared: Push, report: ReportFormat | None) -> None:
+    if report is not None:
+        print_plan(prepared.plan, report)
+        return
     for publish in prepared.plan.images:
         state = "is there" if publish.complete else f"{publish.image.root.digest}"
         render.names([f"{publish.image.reference} -> {publish.target} ({state})"])
     todo = prepared.plan
-    render.say(f"would send {size(todo.bytes)} in {plural(len(todo.copies), 'blob')}")
+    cost = f"{size(todo.bytes)} in {plural(len(todo.copies), 'blob')}, about {plural(todo.requests, 'request')}"
+    render.say(f"would send {cost}")

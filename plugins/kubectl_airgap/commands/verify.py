@@ -1,18 +1,16 @@
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
 from airgap import limits
 from airgap_cli import render
-from airgap_cli.options import Concurrency, Quiet
+from airgap_cli.options import BucketFlags, BundlePlace, Concurrency, Quiet, RegistryFlags, grouped
 from airgap_cli.words import duration, plural, size
 
 
+@grouped
 def verify(
-    bundle: Annotated[Path, typer.Argument(help="The bundle file.", metavar="BUNDLE", show_default=False)],
+    bundle: BundlePlace,
+    registries: RegistryFlags,
+    buckets: BucketFlags,
     concurrency: Concurrency = limits.WORKERS,
     quiet: Quiet = False,
 ) -> None:
@@ -25,12 +23,15 @@ def verify(
     Examples:
       kubectl airgap verify app.tar
     """
-    from airgap.bundles.reader import open_bundle
     from airgap.bundles.verification import verify as prove
+    from airgap.operations.places import open_bundle
     from airgap_cli.progress import Progress
+    from airgap_cli.running import run_of
 
-    with open_bundle(bundle) as opened, Progress("verifying", quiet=quiet) as progress:
-        proved = prove(opened, workers=concurrency, observe=progress)
+    with Progress("verifying", quiet=quiet) as progress:
+        run = run_of(registries, concurrency, progress, buckets=buckets)
+        with open_bundle(bundle, run) as opened:
+            proved = prove(opened, workers=run.workers, observe=run.observe, stopped=run.stopped)
         seconds = progress.seconds
     if not quiet:
         what = f"{plural(proved.images, 'image')}, {plural(proved.blobs, 'blob')}, {size(proved.bytes)}"

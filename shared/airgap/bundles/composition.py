@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from airgap import strictjson
 from airgap.bundles import inventory as inventories
-from airgap.bundles.inventory import Blob, Inventory, Item, Why
+from airgap.bundles.inventory import Absent, Blob, Inventory, Item, Why
 from airgap.descriptors import Descriptor, Manifest
 from airgap.references import Reference
 from airgap.stores.archive import ArchiveLayout, blob_offsets
@@ -16,6 +16,7 @@ from airgap.stores.layout import INDEX_FILE, LAYOUT, LAYOUT_FILE, index_document
 from airgap.transfer.graph import Graph, Image
 
 INVENTORY_FILE: Final = "airgap-inventory.json"
+SIGNATURE_FILE: Final = "airgap-inventory.sig"
 DOCKER_FILE: Final = "manifest.json"
 INVENTORY_DIGEST: Final = "dev.airgap.inventory.digest"
 _PREFERRED: Final = ("linux", "amd64")
@@ -29,34 +30,79 @@ class Composition:
     layout: ArchiveLayout
     docker_readable: bool  # whether `docker load` and `podman load` find something in it
 
+    @property
+    def documents(self) -> dict[str, bytes]:
+        """The leading members, in order."""
+        return dict(self.layout.members)
 
-def compose(graph: Graph, reasons: Mapping[Reference, Iterable[Why]], name: str, version: str) -> Composition:
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What the user calls a bundle."""
+
+    name: str
+    version: str = ""
+    sequence: int | None = None
+    expires: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an item is, and who asked for it; see `inventory.Item`."""
+
+    why: tuple[Why, ...] = ()
+    kind: str = "image"
+    subject: str = ""
+
+
+def compose(
+    graph: Graph,
+    asked: Mapping[Reference, Asked],
+    label: Label,
+    absent: Mapping[str, tuple[str, ...]] | None = None,
+    sign: Callable[[bytes], bytes] | None = None,
+) -> Composition:
     """Lay a bundle out.
 
     The same resolved digests and reasons give the same bytes; the order in which anything was read does not matter.
 
     Args:
         graph: what it shall hold.
-        reasons: why each image is here.
-        name: of the bundle.
-        version: of the bundle; may be empty.
+        asked: what each name is, and why it is here.
+        label: how it is called.
+        absent: digest → source names that had it before, of content to leave out. Manifests come along all the same.
+        sign: the member `SIGNATURE_FILE` for the inventory's bytes.
     """
-    blobs = _ordered(graph)
+    left_out = absent or {}
+    ordered = _ordered(graph)
+    blobs = [blob for blob in ordered if blob.digest in graph.nodes or blob.digest not in left_out]
     offsets, _ = blob_offsets(blobs)
     inventory = Inventory(
-        name,
-        version,
-        tuple(_item(graph, image, reasons.get(image.reference, ())) for image in graph.images),
+        label.name,
+        label.version,
+        tuple(_item(graph, image, asked.get(image.reference, Asked())) for image in graph.images),
         tuple(Blob(blob.digest, blob.size, offsets[blob.digest]) for blob in blobs),
+        tuple(
+            Absent(blob.digest, blob.size, tuple(sorted(left_out[blob.digest])))
+            for blob in sorted(ordered, key=lambda blob: blob.digest)
+            if blob.digest not in offsets
+        ),
+        label.sequence,
+        label.expires,
     )
     written = inventories.dumps(inventory)
-    others = documents_for_others(graph, written)
-    members = [(LAYOUT_FILE, LAYOUT), (INVENTORY_FILE, written), *others.items()]
+    others = documents_for_others(graph, written, offsets)
+    signature = [(SIGNATURE_FILE, sign(written))] if sign else []
+    members = [(LAYOUT_FILE, LAYOUT), (INVENTORY_FILE, written), *signature, *others.items()]
     return Composition(inventory, ArchiveLayout.of(members, blobs), DOCKER_FILE in others)
 
 
-def documents_for_others(graph: Graph, inventory: bytes) -> dict[str, bytes]:
-    """What other tools read in place of the inventory; it follows from the images, and names the inventory's digest."""
+def documents_for_others(graph: Graph, inventory: bytes, present: Container[str]) -> dict[str, bytes]:
+    """What other tools read in place of the inventory; it follows from the images, and names the inventory's digest.
+
+    Of a delta, only images whose content is all here are told: others would be read as damaged.
+    """
+    graph = _complete(graph, present)
     names = ((image.reference, image.root) for image in graph.images)
     docker = _docker_document(graph)
     return {
@@ -68,6 +114,11 @@ def documents_for_others(graph: Graph, inventory: bytes) -> dict[str, bytes]:
 def digest_of(inventory: bytes) -> str:
     """The digest that `index.json` knows the inventory by."""
     return Descriptor.of(inventory, inventories.MEDIA_TYPE).digest
+
+
+def _complete(graph: Graph, present: Container[str]) -> Graph:
+    images = (image for image in graph.images if all(blob.digest in present for blob in graph.blobs_of(image)))
+    return replace(graph, images=tuple(images))
 
 
 def _ordered(graph: Graph) -> list[Descriptor]:
@@ -85,10 +136,11 @@ def _ordered(graph: Graph) -> list[Descriptor]:
     return [blob for group in groups for blob in sorted(group, key=lambda d: (d.size, d.digest))]
 
 
-def _item(graph: Graph, image: Image, why: Iterable[Why]) -> Item:
+def _item(graph: Graph, image: Image, asked: Asked) -> Item:
     platforms = tuple(str(platform) for platform in graph.platforms_of(image))
-    reasons = tuple(sorted(set(why), key=lambda w: (w.source, w.path, w.line)))
-    return Item("image", image.reference, image.root.digest, image.root.media_type, platforms, reasons)
+    why = tuple(sorted(set(asked.why), key=lambda w: (w.source, w.path, w.line)))
+    root = image.root
+    return Item(asked.kind, image.reference, root.digest, root.media_type, platforms, why, asked.subject)
 
 
 def _docker_document(graph: Graph) -> bytes:

@@ -13,6 +13,7 @@ from airgap.references import Reference, check_digest
 
 SCHEMA_VERSION: Final = 1
 MEDIA_TYPE: Final = "application/vnd.airgap.inventory.v1+json"
+KINDS: Final = ("image", "chart", "manifests", "files", "referrer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +31,13 @@ class Item:
     """One thing that was asked for.
 
     Attributes:
-        kind: `image`, later also `chart`, `manifests`, `files`, `referrer`.
+        kind: one of `KINDS`.
         reference: its normalised source name.
         digest: of its root manifest or index.
         media_type: of the same.
         platforms: what of an index is here; empty for a single manifest.
         why: who asked for it.
+        subject: id of the item that a referrer is about; empty for all others.
     """
 
     kind: str
@@ -44,6 +46,7 @@ class Item:
     media_type: str
     platforms: tuple[str, ...] = ()
     why: tuple[Why, ...] = ()
+    subject: str = ""
 
     @property
     def id(self) -> str:
@@ -60,14 +63,37 @@ class Blob:
     offset: int
 
 
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Content that a delta leaves out: whoever takes the delta must have it.
+
+    Attributes:
+        repositories: source names (`quay.io/a/b`) of images that had it before, sorted.
+    """
+
+    digest: str
+    size: int
+    repositories: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Inventory:
-    """All items and all blobs, in the order in which they are written."""
+    """All items and all blobs, in the order in which they are written.
+
+    Attributes:
+        absent: sorted by digest; empty but for a delta.
+        sequence: a number of the user's that grows from one bundle of this name to the next.
+        expires: an RFC 3339 time of the user's after which the bundle should not be taken any more, or empty.
+        extra: keys of later versions, kept as they are.
+    """
 
     name: str
     version: str
     items: tuple[Item, ...]
     blobs: tuple[Blob, ...]
+    absent: tuple[Absent, ...] = ()
+    sequence: int | None = None
+    expires: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -75,9 +101,16 @@ class Inventory:
         """Bytes of content."""
         return sum(blob.size for blob in self.blobs)
 
+    @property
+    def is_delta(self) -> bool:
+        """Whether some content is elsewhere."""
+        return bool(self.absent)
+
 
 def dumps(inventory: Inventory) -> bytes:
     """The canonical bytes: what is signed, and what makes equal inputs equal files."""
+    present = [{"digest": b.digest, "size": b.size, "offset": b.offset} for b in inventory.blobs]
+    absent = [{"digest": a.digest, "size": a.size, "absent": list(a.repositories)} for a in inventory.absent]
     return strictjson.dumps(
         {
             **inventory.extra,
@@ -85,9 +118,11 @@ def dumps(inventory: Inventory) -> bytes:
             "mediaType": MEDIA_TYPE,
             "name": inventory.name,
             "version": inventory.version,
+            **({"sequence": inventory.sequence} if inventory.sequence is not None else {}),
+            **({"expires": inventory.expires} if inventory.expires else {}),
             "packages": inventory.extra.get("packages", []),
             "items": [_item_to_json(item) for item in inventory.items],
-            "blobs": [{"digest": b.digest, "size": b.size, "offset": b.offset} for b in inventory.blobs],
+            "blobs": present + absent,
         }
     )
 
@@ -101,20 +136,39 @@ def loads(data: bytes, place: str) -> Inventory:
     try:
         value = strictjson.loads(data, f"the inventory of `{place}`")
         _check_version(value, place)
-        known = {"schemaVersion", "mediaType", "name", "version", "items", "blobs"}
-        blobs = tuple(_blob(entry) for entry in value["blobs"])
-        items = tuple(_item(entry) for entry in value["items"])
-        extra = {key: value[key] for key in value if key not in known}
-        inventory = Inventory(str(value["name"]), str(value["version"]), items, blobs, extra)
+        inventory = _inventory(value)
     except (InvalidManifest, InvalidReference) as error:
         raise DamagedBundle(error.message, hint="carry the bundle over again") from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DamagedBundle(
             f"the inventory of `{place}` is damaged: {error}", hint="carry the bundle over again"
         ) from error
-    if not blobs:
+    if not inventory.blobs:
         raise DamagedBundle(f"the inventory of `{place}` lists no content")
     return inventory
+
+
+_KNOWN: Final = frozenset({"schemaVersion", "mediaType", "name", "version", "sequence", "expires", "items", "blobs"})
+
+
+def _inventory(value: Mapping[str, Any]) -> Inventory:
+    rows = value["blobs"]
+    return Inventory(
+        str(value["name"]),
+        str(value["version"]),
+        tuple(_item(entry) for entry in value["items"]),
+        tuple(_blob(entry) for entry in rows if "absent" not in entry),
+        tuple(_absent(entry) for entry in rows if "absent" in entry),
+        _sequence(value.get("sequence")),
+        str(value.get("expires") or ""),
+        {key: value[key] for key in value if key not in _KNOWN},
+    )
+
+
+def _sequence(value: Any) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        return value
+    raise ValueError(f"the sequence {value!r}")
 
 
 def _check_version(value: Any, place: str) -> None:
@@ -130,6 +184,7 @@ def _check_version(value: Any, place: str) -> None:
 
 def _item_to_json(item: Item) -> dict[str, Any]:
     return {
+        **({"subject": item.subject} if item.subject else {}),
         "id": item.id,
         "kind": item.kind,
         "reference": str(item.reference),
@@ -148,6 +203,7 @@ def _item(entry: Mapping[str, Any]) -> Item:
         str(entry["mediaType"]),
         tuple(str(platform) for platform in entry.get("platforms", ())),
         tuple(_why(entry.get("why", ()))),
+        str(entry.get("subject") or ""),
     )
 
 
@@ -162,3 +218,11 @@ def _blob(entry: Mapping[str, Any]) -> Blob:
     if not isinstance(offset, int) or isinstance(offset, bool) or offset < 0:
         raise ValueError(f"the offset {offset!r}")
     return Blob(checked.digest, checked.size, offset)
+
+
+def _absent(entry: Mapping[str, Any]) -> Absent:
+    checked: Descriptor = parse_descriptor({**entry, "mediaType": "-"}, "the inventory")
+    names = entry["absent"]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"the repositories of {checked.digest}")
+    return Absent(checked.digest, checked.size, tuple(Reference.parse(name).name for name in names))

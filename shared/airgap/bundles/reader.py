@@ -1,153 +1,162 @@
-"""Opening a bundle: its leading members are read once, everything else lies where the inventory says."""
+"""Opening a bundle: its documents are read once, everything else lies where the inventory says."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
+from typing import Final, Protocol
 
 from airgap import limits
 from airgap.bundles import inventory as inventories
-from airgap.bundles.composition import DOCKER_FILE, INVENTORY_DIGEST, INVENTORY_FILE, digest_of
+from airgap.bundles.composition import DOCKER_FILE, INVENTORY_DIGEST, INVENTORY_FILE, SIGNATURE_FILE, digest_of
 from airgap.bundles.inventory import Inventory
 from airgap.descriptors import Descriptor
 from airgap.errors import DamagedBundle, InvalidInput, InvalidManifest
 from airgap.references import Reference
-from airgap.stores import tar
-from airgap.stores.archive import ArchiveReader, blob_offsets
+from airgap.stores import Source
+from airgap.stores.archive import ArchiveReader
 from airgap.stores.layout import INDEX_FILE, LAYOUT_FILE, Named, check_layout, index_annotations, parse_index
+from airgap.stores.media import FileMedium
 
-_CARRY = "carry the bundle over again"
-_MADE_WITH = "a bundle is made with: kubectl airgap pack"
-_SIGNATURE_FILE = "airgap-inventory.sig"
-_LEADING = (LAYOUT_FILE, INVENTORY_FILE, _SIGNATURE_FILE, INDEX_FILE, DOCKER_FILE)
+_CARRY: Final = "carry the bundle over again"
+_MADE_WITH: Final = "a bundle is made with: kubectl airgap pack"
+DOCUMENTS: Final = (LAYOUT_FILE, INVENTORY_FILE, SIGNATURE_FILE, INDEX_FILE, DOCKER_FILE)
+"""What stands before the blobs, in order; the signature and docker's list may be absent."""
+
+
+class BundleStore(Source, Protocol):
+    """Where a bundle lies: an archive, or an OCI layout in a directory or bucket.
+
+    Attributes:
+        place: how its user calls it.
+    """
+
+    place: str
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes there."""
+        ...
+
+    def documents(self, expected: Sequence[str], most: int) -> dict[str, bytes]:
+        """Those of the expected documents that are there, of at most so many bytes each."""
+        ...
+
+    def know(self, names: Iterable[Named], blobs: Sequence[tuple[Descriptor, int]]) -> None:
+        """Learn what the inventory says: names, and blobs with their offsets in an archive; or refuse it."""
+
+    def check_around(self, descriptor: Descriptor) -> None:
+        """Prove what surrounds a blob and is no content."""
+
+    def check_frame(self) -> None:
+        """Prove what surrounds the documents."""
+
+    def close(self) -> None:
+        """Let go of it."""
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """An open bundle: a store whose names and offsets the inventory gave.
+    """An open bundle: a store whose names and places the inventory gave.
 
     Attributes:
-        leading: name → member, of what stands before the blobs.
-        offsets: digest → offset of the content from the start of the file.
+        documents: name → bytes, of what stands before the blobs.
     """
 
-    path: Path
     inventory: Inventory
-    store: ArchiveReader
-    leading: Mapping[str, tar.Member]
-    offsets: Mapping[str, int]
+    store: BundleStore
+    documents: Mapping[str, bytes]
 
     def __enter__(self) -> Bundle:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.store.__exit__(kind, error, at)
+        self.store.close()
+
+    @property
+    def place(self) -> str:
+        """How its user calls it."""
+        return self.store.place
 
     @property
     def references(self) -> tuple[Reference, ...]:
-        """The names of all images in it."""
-        return tuple(item.reference for item in self.inventory.items if item.kind == "image")
+        """The names of everything in it."""
+        return tuple(item.reference for item in self.inventory.items)
+
+    @cached_property
+    def digests(self) -> frozenset[str]:
+        """Of all content that is here."""
+        return frozenset(blob.digest for blob in self.inventory.blobs)
 
 
-def open_bundle(path: Path) -> Bundle:
+def open_file(path: Path) -> Bundle:
     """Open a bundle file; the content of blobs is checked when it is read.
 
     Raises:
         InvalidInput: there is no such file, or it is no file.
-        DamagedBundle: no bundle, cut, made by a newer version, or its leading members contradict each other.
+        DamagedBundle: see `read`.
     """
     if path.is_dir():
         raise InvalidInput(f"`{path}` is a directory, not a bundle file", hint="name the .tar file")
-    store = ArchiveReader(path)
+    return read(ArchiveReader(FileMedium(path)))
+
+
+def read(store: BundleStore) -> Bundle:
+    """Read the documents of a bundle, wherever it lies.
+
+    Raises:
+        DamagedBundle: no bundle, cut, made by a newer version, or its documents contradict each other.
+    """
     try:
-        return _read(path, store)
+        documents = store.documents(DOCUMENTS, limits.INVENTORY)
+        _check_present(documents, store.place)
+        inventory = inventories.loads(documents[INVENTORY_FILE], store.place)
+        _check_documents(inventory, documents, store.place)
+        store.know(_names(inventory, store.place), [(_blob(b), b.offset) for b in inventory.blobs])
+        return Bundle(inventory, store, documents)
     except BaseException:
-        store.__exit__(None, None, None)
+        store.close()
         raise
 
 
-def _read(path: Path, store: ArchiveReader) -> Bundle:
-    if not store.size:
-        raise DamagedBundle(f"`{path}` is empty", hint=_CARRY)
-    leading, base = _leading(path, store)
-    written = _bytes(store, leading[INVENTORY_FILE], limits.INVENTORY)
-    inventory = inventories.loads(written, str(path))
+def _blob(blob: inventories.Blob) -> Descriptor:
+    return Descriptor("-", blob.digest, blob.size)
+
+
+def _check_present(documents: Mapping[str, bytes], place: str) -> None:
+    missing = [name for name in (LAYOUT_FILE, INVENTORY_FILE, INDEX_FILE) if name not in documents]
+    if missing:
+        raise DamagedBundle(f"`{place}` is not a bundle: `{missing[0]}` is not where it must be", hint=_MADE_WITH)
+
+
+def _check_documents(inventory: Inventory, documents: Mapping[str, bytes], place: str) -> None:
+    """The inventory is what offsets and reasons are believed by, so its own bytes must be right."""
     try:
-        check_layout(_bytes(store, leading[LAYOUT_FILE], limits.MANIFEST), f"`{path}`")
-        index = _bytes(store, leading[INDEX_FILE], limits.INVENTORY)
-        names = parse_index(index, f"`{path}`")
-        _check_inventory(written, index_annotations(index, f"`{path}`"), path)
+        check_layout(documents[LAYOUT_FILE], f"`{place}`")
+        annotations = index_annotations(documents[INDEX_FILE], f"`{place}`")
+        names = parse_index(documents[INDEX_FILE], f"`{place}`")
     except InvalidManifest as error:
         raise DamagedBundle(error.message, hint=_CARRY) from error
-    _check_names(inventory, names, path)
-    _check_offsets(inventory, base, store)
-    offsets = {blob.digest: base + blob.offset for blob in inventory.blobs}
-    store.know(names, offsets)
-    return Bundle(path, inventory, store, leading, offsets)
+    if annotations.get(INVENTORY_DIGEST) != digest_of(documents[INVENTORY_FILE]):
+        raise DamagedBundle(f"`{place}`: the inventory is not the one that `{INDEX_FILE}` names", hint=_CARRY)
+    _check_names(inventory, names, place)
 
 
-def _leading(path: Path, store: ArchiveReader) -> tuple[dict[str, tar.Member], int]:
-    """The members before the first blob, in the one order they may have, and where they end."""
-    members: dict[str, tar.Member] = {}
-    offset = 0
-    for expected in _LEADING:
-        try:
-            member = store.member(offset)
-        except DamagedBundle as error:
-            if not members:
-                raise DamagedBundle(f"`{path}` is not a bundle", hint=_MADE_WITH) from error
-            raise
-        if member is not None and member.name == expected:
-            members[expected] = member
-            offset = member.end
-    missing = [name for name in (LAYOUT_FILE, INVENTORY_FILE, INDEX_FILE) if name not in members]
-    if missing:
-        raise DamagedBundle(
-            f"`{path}` is not a bundle: `{missing[0]}` is not where it must be",
-            hint=_MADE_WITH,
-        )
-    return members, offset
-
-
-def _bytes(store: ArchiveReader, member: tar.Member, most: int) -> bytes:
-    if member.size > most:
-        raise DamagedBundle(f"`{store.path}`: `{member.name}` has {member.size} bytes, more than {most}")
-    data = store.read_at(member.size, member.offset)
-    if len(data) < member.size:
-        raise DamagedBundle(f"`{store.path}` is cut off in `{member.name}`", hint=_CARRY)
-    return data
-
-
-def _check_inventory(written: bytes, annotations: Mapping[str, object], path: Path) -> None:
-    """The inventory is what offsets and reasons are believed by, so its own bytes must be right."""
-    if annotations.get(INVENTORY_DIGEST) != digest_of(written):
-        raise DamagedBundle(f"`{path}`: the inventory is not the one that `{INDEX_FILE}` names", hint=_CARRY)
-
-
-def _check_names(inventory: Inventory, names: tuple[Named, ...], path: Path) -> None:
+def _check_names(inventory: Inventory, names: tuple[Named, ...], place: str) -> None:
     """`index.json` and inventory must speak of the same images: other tools read one, we read the other."""
-    ours = {(str(item.reference), item.digest) for item in inventory.items if item.kind == "image"}
+    ours = {(str(item.reference), item.digest) for item in inventory.items}
     theirs = {(str(reference), descriptor.digest) for reference, descriptor in names}
-    if ours != theirs:
-        odd = sorted(ours ^ theirs)[0][0]
-        raise DamagedBundle(f"`{path}`: `{INDEX_FILE}` and the inventory disagree about `{odd}`")
+    odd = theirs - ours if inventory.is_delta else theirs ^ ours
+    if odd:
+        raise DamagedBundle(f"`{place}`: `{INDEX_FILE}` and the inventory disagree about `{min(odd)[0]}`")
 
 
-def _check_offsets(inventory: Inventory, base: int, store: ArchiveReader) -> None:
-    """Blobs lie one after another, in the inventory's order: their offsets and the file's size follow from it."""
-    blobs = [Descriptor("-", blob.digest, blob.size) for blob in inventory.blobs]
-    offsets, length = blob_offsets(blobs)
-    if len(offsets) != len(blobs):
-        raise DamagedBundle(f"the inventory of `{store.path}` lists a blob twice")
-    wrong = next((blob for blob in inventory.blobs if offsets[blob.digest] != blob.offset), None)
-    if wrong is not None:
-        raise DamagedBundle(f"the inventory of `{store.path}` has `{wrong.digest}` at a place where it cannot be")
-    whole = base + length + len(tar.END)
-    if store.size < whole:
-        raise DamagedBundle(
-            f"`{store.path}` is cut off: {store.size} of {whole} bytes", hint="carry the rest of it over"
-        )
-    if store.size > whole:
-        raise DamagedBundle(f"`{store.path}` has {store.size - whole} bytes too many", hint=_CARRY)
+def _names(inventory: Inventory, place: str) -> list[Named]:
+    sizes = {blob.digest: blob.size for blob in inventory.blobs}
+    lacking = next((item.reference for item in inventory.items if item.digest not in sizes), None)
+    if lacking is not None:
+        raise DamagedBundle(f"the inventory of `{place}` has no manifest of `{lacking}`", hint=_CARRY)
+    return [(item.reference, Descriptor(item.media_type, item.digest, sizes[item.digest])) for item in inventory.items]

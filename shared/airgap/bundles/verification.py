@@ -10,7 +10,6 @@ from airgap.bundles.composition import DOCKER_FILE, INVENTORY_FILE, documents_fo
 from airgap.bundles.reader import Bundle
 from airgap.descriptors import Descriptor
 from airgap.errors import AirgapError, ContentError, DamagedBundle, IncompleteError, StoreError
-from airgap.stores import tar
 from airgap.stores.layout import INDEX_FILE, LAYOUT, LAYOUT_FILE
 from airgap.transfer import events, pool
 from airgap.transfer.graph import Graph, among, walk
@@ -46,14 +45,14 @@ def verify(
     def check(blob: Descriptor) -> int:
         for chunk in bundle.store.blob("", blob):
             observe(events.Moved(len(chunk)))
-        _check_padding(bundle, blob)
+        bundle.store.check_around(blob)
         observe(events.Done(blob.digest))
         return blob.size
 
     heaviest_first = sorted(blobs, key=lambda blob: -blob.size)
     results = pool.each(check, heaviest_first, workers, stopped)
     _raise_all(bundle, [result for result in results if isinstance(result, AirgapError)])
-    _check_leading(bundle)
+    bundle.store.check_frame()
     _check_images(bundle)
     return Verification(len(bundle.references), len(blobs), bundle.inventory.size)
 
@@ -66,47 +65,28 @@ def _raise_all(bundle: Bundle, failures: list[AirgapError]) -> None:
             raise failure
     users = "\n".join(f"  {failure.message}" for failure in failures)
     count = f"{len(failures)} of {len(bundle.inventory.blobs)} blobs are damaged"
-    raise DamagedBundle(f"`{bundle.path}`: {count}:\n{users}", hint="carry the bundle over again, then verify it again")
-
-
-def _check_padding(bundle: Bundle, blob: Descriptor) -> None:
-    at = bundle.offsets[blob.digest] + blob.size
-    pad = tar.padding(blob.size)
-    if bundle.store.read_at(len(pad), at) != pad:
-        raise DamagedBundle(f"`{bundle.path}`: the bytes after `{blob.digest}` at {at} are damaged")
-
-
-def _check_leading(bundle: Bundle) -> None:
-    """Headers and padding of the leading members, and the end mark, byte by byte."""
-    for member in bundle.leading.values():
-        head = tar.header(member.name, member.size)
-        pad = tar.padding(member.size)
-        read = bundle.store.read_at
-        if read(len(head), member.offset - len(head)) != head or read(len(pad), member.offset + member.size) != pad:
-            raise DamagedBundle(f"`{bundle.path}`: the frame of `{member.name}` is damaged")
-    if bundle.store.read_at(len(tar.END), bundle.store.size - len(tar.END)) != tar.END:
-        raise DamagedBundle(f"`{bundle.path}`: its end mark is damaged")
+    raise DamagedBundle(
+        f"`{bundle.place}`: {count}:\n{users}", hint="carry the bundle over again, then verify it again"
+    )
 
 
 def _check_images(bundle: Bundle) -> None:
     """Every image leads to content that is here; platforms that were left out are not asked for."""
     try:
-        graph = walk(bundle.store, bundle.references, among(bundle.offsets))
+        graph = walk(bundle.store, bundle.references, among(bundle.digests))
     except (ContentError, StoreError, IncompleteError) as error:
-        raise DamagedBundle(f"`{bundle.path}`: {error.message}") from error
+        raise DamagedBundle(f"`{bundle.place}`: {error.message}") from error
+    known = bundle.digests | {absent.digest for absent in bundle.inventory.absent}
     for image in graph.images:
-        lacking = [blob.digest for blob in graph.blobs_of(image) if blob.digest not in bundle.offsets]
+        lacking = [blob.digest for blob in graph.blobs_of(image) if blob.digest not in known]
         if lacking:
-            raise DamagedBundle(f"`{bundle.path}`: `{image.reference}` lacks `{lacking[0]}`")
+            raise DamagedBundle(f"`{bundle.place}`: `{image.reference}` lacks `{lacking[0]}`")
     _check_for_others(bundle, graph)
 
 
 def _check_for_others(bundle: Bundle, graph: Graph) -> None:
     """What other tools read in place of the inventory follows from the images, so it can be made again and compared."""
-    written = bundle.leading[INVENTORY_FILE]
-    made = documents_for_others(graph, bundle.store.read_at(written.size, written.offset)) | {LAYOUT_FILE: LAYOUT}
+    made = documents_for_others(graph, bundle.documents[INVENTORY_FILE], bundle.digests) | {LAYOUT_FILE: LAYOUT}
     for name in (LAYOUT_FILE, INDEX_FILE, DOCKER_FILE):
-        member = bundle.leading.get(name)
-        found = bundle.store.read_at(member.size, member.offset) if member else b""
-        if found != made.get(name, b""):
-            raise DamagedBundle(f"`{bundle.path}`: `{name}` is not what its images make", hint="carry it over again")
+        if bundle.documents.get(name) != made.get(name):
+            raise DamagedBundle(f"`{bundle.place}`: `{name}` is not what its images make", hint="carry it over again")

@@ -9,26 +9,32 @@ from typing import TYPE_CHECKING
 
 from airgap import limits
 from airgap.transfer import events
+from airgap.transfer.engine import Conduct
 
 if TYPE_CHECKING:
     from airgap.stores.registry import RegistryStore
+    from airgap.stores.s3 import BucketFiles, Location
 
 
 @dataclass(frozen=True)
 class Access:
-    """What the user said about registries.
+    """What the user said about registries and buckets.
 
     Attributes:
         mirrors: `HOST=MIRROR[/PREFIX]`, besides containers' `registries.conf`.
         ca_file: certificates to trust besides the system's.
         plain_http: hosts without TLS.
         unverified: hosts whose certificate is not checked.
+        s3_endpoint: URL of an S3 store that is not Amazon's; else the AWS environment decides.
+        s3_profile: in the AWS configuration; else as AWS tools choose it.
     """
 
     mirrors: tuple[str, ...] = ()
     ca_file: Path | None = None
     plain_http: tuple[str, ...] = ()
     unverified: tuple[str, ...] = ()
+    s3_endpoint: str = ""
+    s3_profile: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,10 @@ class Run:
     observe: events.Observer = events.silent
     stopped: threading.Event = field(default_factory=threading.Event)
 
+    def conduct(self, *, keep_going: bool = False) -> Conduct:
+        """How the engine is to run a plan in this run."""
+        return Conduct(self.workers, self.observe, self.stopped, keep_going)
+
     def sources(self) -> RegistryStore:
         """Registries to read from, through mirrors."""
         return _store(self, mirrored=True)
@@ -47,6 +57,17 @@ class Run:
     def target(self) -> RegistryStore:
         """Registries to write to: at their own address, whatever mirrors there are for reading."""
         return _store(self, mirrored=False)
+
+    def bucket(self, location: Location) -> BucketFiles:
+        """The files of a bundle in a bucket."""
+        from airgap.stores.registry import Trust
+        from airgap.stores.registry.retry import Patience
+        from airgap.stores.s3 import BucketFiles, S3Access
+
+        access = self.access
+        trust = Trust.of(access.ca_file, access.plain_http, access.unverified)
+        patience = Patience(self.stopped)
+        return BucketFiles(location, S3Access(access.s3_endpoint, access.s3_profile, trust, patience, self.workers))
 
 
 def _store(run: Run, *, mirrored: bool) -> RegistryStore:

@@ -44,14 +44,14 @@ def contents(bundle: Bundle) -> Contents:
     Raises:
         ContentMismatch: a manifest is damaged.
     """
-    walked = graph.walk(bundle.store, bundle.references, graph.among(bundle.offsets))
+    walked = graph.walk(bundle.store, bundle.references, graph.among(bundle.digests))
     sizes = {blob.digest: blob.size for blob in bundle.inventory.blobs}
     content = {
         image.reference: {d.digest for d in (*walked.manifests_of(image), *walked.blobs_of(image))}
         for image in walked.images
     }
     users = Counter(digest for digests in content.values() for digest in digests)
-    items = {item.reference: item for item in bundle.inventory.items if item.kind == "image"}
+    items = {item.reference: item for item in bundle.inventory.items}
     rows = (_row(items[image.reference], content[image.reference], sizes, users) for image in walked.images)
     return Contents(tuple(rows), len(sizes), bundle.store.size)
 

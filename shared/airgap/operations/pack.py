@@ -4,20 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from airgap import durable, limits, strictjson
-from airgap.bundles.composition import Composition, compose
+from airgap import limits, strictjson
+from airgap.bundles.composition import Asked, Composition, Label, compose
 from airgap.bundles.inventory import Why
 from airgap.discovery.findings import Certainty, Discovery, Finding
-from airgap.errors import IncompleteError, InvalidInput, InvalidManifest
+from airgap.errors import AirgapError, IncompleteError, InvalidInput, InvalidManifest
+from airgap.operations import places, since
 from airgap.operations.environment import Run
 from airgap.platforms import Platform
 from airgap.references import Reference
 from airgap.stores import Source
-from airgap.stores.archive import ArchiveWriter
 from airgap.transfer import engine, plan, pool
-from airgap.transfer.graph import Graph, Image, of_platforms, walk
+from airgap.transfer.engine import Report
+from airgap.transfer.graph import Graph, Image, of_platforms, walk, without
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a bundle shall be.
+
+    Attributes:
+        platforms: of images that are for several; none in particular means all.
+        allow_incomplete: pack what was found although not everything could be examined.
+        keep_going: leave out images that cannot be read; `Packing.graph.unreadable` has them.
+        since: where an earlier bundle lies, or its inventory, whose content is left out.
+        version, sequence, expires: what the user says of the bundle.
+    """
+
+    platforms: tuple[Platform, ...] = ()
+    allow_incomplete: bool = False
+    keep_going: bool = False
+    since: str = ""
+    version: str = ""
+    sequence: int | None = None
+    expires: str = ""
 
 
 @dataclass(frozen=True)
@@ -25,18 +46,18 @@ class Packing:
     """A bundle that could be written now: its exact bytes are known but for the blobs' own.
 
     Attributes:
-        path: where it goes.
+        place: where it goes.
         graph: what it holds.
         composition: how it lies.
         source: where its content is fetched from.
-        free: bytes free where it goes.
+        free: bytes free where it goes, where that can be known.
     """
 
-    path: Path
+    place: str
     graph: Graph
     composition: Composition
     source: Source
-    free: int
+    free: int | None
 
     @property
     def size(self) -> int:
@@ -46,19 +67,15 @@ class Packing:
 
 @dataclass(frozen=True)
 class Packed:
-    """A bundle that was written: the file's size, and the bytes that had to be fetched for it."""
+    """A bundle that was written: its size, what had to be done for it, and the names that could not be read."""
 
-    path: Path
+    place: str
     size: int
-    images: int
-    blobs: int
-    fetched: int
-    kept: int  # blobs that an interrupted run had left in place
+    report: Report
+    failures: tuple[tuple[Reference, AirgapError], ...]
 
 
-def prepare(
-    discovery: Discovery, path: Path, platforms: tuple[Platform, ...], run: Run, *, allow_incomplete: bool = False
-) -> Packing:
+def prepare(discovery: Discovery, place: str, wishes: Wishes, run: Run) -> Packing:
     """Resolve what was found and lay the bundle out; nothing is written yet.
 
     Raises:
@@ -66,7 +83,7 @@ def prepare(
         InvalidInput: nothing was found, or the bundle has no place.
         NoSpace: the bundle would not fit.
     """
-    if discovery.problems and not allow_incomplete:
+    if discovery.problems and not wishes.allow_incomplete:
         raise IncompleteError(
             "not everything could be examined, so images may be missing",
             tuple(f"{problem.place}: {problem.reason}" for problem in discovery.problems),
@@ -74,13 +91,22 @@ def prepare(
         )
     if not discovery.references:
         raise InvalidInput("no image was found, so there is nothing to pack")
-    check_place(path)
+    places.check_new(place)
     source = run.sources()
-    graph = walk(source, discovery.references, of_platforms(platforms), workers=run.workers, stopped=run.stopped)
-    if platforms:
-        _check_single(graph, source, platforms, run)
-    composition = compose(graph, _reasons(discovery.findings), path.name.removesuffix(".tar"), "")
-    return Packing(path, graph, composition, source, durable.free_space(path.absolute().parent))
+    graph = walk(
+        source,
+        discovery.references,
+        of_platforms(wishes.platforms),
+        keep_going=wishes.keep_going,
+        workers=run.workers,
+        stopped=run.stopped,
+    )
+    if wishes.platforms:
+        _check_single(graph, source, wishes.platforms, run)
+    label = Label(places.name_of(place), wishes.version, wishes.sequence, wishes.expires)
+    absent = since.known(wishes.since, graph, run) if wishes.since else {}
+    composition = compose(graph, _asked(discovery.findings), label, absent)
+    return Packing(place, graph, composition, source, places.free_space(place))
 
 
 def _check_single(graph: Graph, source: Source, platforms: tuple[Platform, ...], run: Run) -> None:
@@ -119,33 +145,19 @@ def write(packing: Packing, run: Run) -> Packed:
         NoSpace: before the first byte, with both numbers.
         StoreError: a source refused; what was fetched stays in `NAME.partial`, and the next run goes on from there.
     """
-    with ArchiveWriter(packing.path, packing.composition.layout) as writer:
-        names = {image.reference: image.reference for image in packing.graph.images}
-        todo = plan.plan(packing.graph, writer, names, workers=run.workers, stopped=run.stopped)
-        report = engine.run(todo, packing.source, writer, workers=run.workers, observe=run.observe, stopped=run.stopped)
+    with places.create(packing.place, packing.composition, run) as writer:
+        carried = without(packing.graph, {absent.digest for absent in packing.composition.inventory.absent})
+        names = {image.reference: image.reference for image in carried.images}
+        todo = plan.plan(carried, writer, names, workers=run.workers, stopped=run.stopped)
+        report = engine.run(todo, packing.source, writer, run.conduct())
         writer.finish()
-    blobs = len(packing.composition.layout.blobs)
-    return Packed(packing.path, packing.size, len(packing.graph.images), blobs, report.bytes, report.present)
+    return Packed(packing.place, packing.size, report, packing.graph.unreadable)
 
 
-def check_place(path: Path) -> None:
-    """Refuse an output that cannot become a bundle file.
-
-    Raises:
-        InvalidInput: a directory, a device, a link, or in a directory that is not there.
-    """
-    with durable.explained(path):
-        path.exists()  # a name that is too long is said to be so
-    if path.is_symlink() or (path.exists() and not path.is_file()):
-        raise InvalidInput(f"`{path}` is not a plain file", hint="name a file that is new, or a bundle to replace")
-    if not path.absolute().parent.is_dir():
-        raise InvalidInput(f"there is no directory `{path.absolute().parent}`", hint="make it first")
-
-
-def _reasons(findings: tuple[Finding, ...]) -> Mapping[Reference, list[Why]]:
+def _asked(findings: tuple[Finding, ...]) -> Mapping[Reference, Asked]:
     reasons: dict[Reference, list[Why]] = {}
     for finding in findings:
         place = finding.place
         reason = Why(place.source, place.path, place.line, finding.certainty.value)
         reasons.setdefault(finding.reference, []).append(reason)
-    return reasons
+    return {reference: Asked(tuple(why)) for reference, why in reasons.items()}

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from airgap.bundles.lock import Lock, LockEntry
 from airgap.bundles.reader import Bundle
-from airgap.errors import ContentMismatch, InvalidInput, StoreError
+from airgap.errors import AirgapError, ContentMismatch, InvalidInput, StoreError
 from airgap.operations.environment import Run
 from airgap.references import Reference
 from airgap.relocation.policy import Relocation
 from airgap.stores import Target
 from airgap.transfer import engine, graph, plan, pool
+from airgap.transfer.engine import Outcome, Report, Result
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,15 @@ class Push:
 
 @dataclass(frozen=True)
 class Pushed:
-    """What a push did; the lock says where every image is now."""
+    """What a push did; the lock says where every image that arrived is now."""
 
     lock: Lock
-    bytes: int
-    copied: int
-    mounted: int
-    present: int
-    unchanged: int  # images that were there already, tag and all
+    report: Report
+
+    @property
+    def failures(self) -> tuple[tuple[Reference, AirgapError], ...]:
+        """The images that did not arrive, with the reasons, where the others were to."""
+        return tuple((o.image.reference, o.failure) for o in self.report.outcomes if o.failure is not None)
 
 
 def prepare(bundle: Bundle, relocation: Relocation, run: Run, *, filter_index: bool = False) -> Push:
@@ -48,18 +49,31 @@ def prepare(bundle: Bundle, relocation: Relocation, run: Run, *, filter_index: b
         DamagedBundle, ContentMismatch: a manifest of the bundle is damaged.
     """
     if not bundle.references:
-        raise InvalidInput(f"`{bundle.path}` has no image in it")
-    present = graph.among(bundle.offsets)
+        raise InvalidInput(f"`{bundle.place}` has no image in it")
+    present = graph.among(bundle.digests)
     images = graph.walk(bundle.store, bundle.references, present, workers=run.workers, stopped=run.stopped)
     if filter_index:
         images = graph.filtered(images)
     target = run.target()
     names = _settled(images, relocation.mapping(bundle.references))
-    todo = plan.plan(images, target, names, workers=run.workers, stopped=run.stopped)
+    lacking = _lacking(bundle, relocation, names)
+    todo = plan.plan(images, target, names, lacking=lacking, workers=run.workers, stopped=run.stopped)
     return Push(bundle, todo, target)
 
 
-def execute(push: Push, run: Run) -> Pushed:
+def _lacking(
+    bundle: Bundle, relocation: Relocation, names: Mapping[Reference, Reference]
+) -> dict[str, tuple[str, ...]]:
+    """Digest → repositories of the target that may have it, of what a delta leaves out: likely ones first."""
+    anywhere = tuple(sorted({target.name for target in names.values()}))
+
+    def targets(sources: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(relocation.target_of(Reference.parse(source)).name for source in sources)
+
+    return {row.digest: (*targets(row.repositories), *anywhere) for row in bundle.inventory.absent}
+
+
+def execute(push: Push, run: Run, *, keep_going: bool = False) -> Pushed:
     """Do it, then ask for each tag again and compare: what a registry says it stored is not yet what it serves.
 
     Raises:
@@ -67,19 +81,16 @@ def execute(push: Push, run: Run) -> Pushed:
         ContentMismatch: the bundle is damaged, or a tag leads elsewhere afterwards.
     """
     try:
-        report = engine.run(
-            push.plan, push.bundle.store, push.target, workers=run.workers, observe=run.observe, stopped=run.stopped
-        )
+        report = engine.run(push.plan, push.bundle.store, push.target, run.conduct(keep_going=keep_going))
     except StoreError as error:
         raise _about_platforms(error, push.plan) from error
-    todo = [publish for publish in push.plan.images if not publish.complete]
-    pool.every(lambda publish: _prove(publish, push.target), todo, run.workers, run.stopped)
-    unchanged = len(push.plan.images) - len(todo)
-    return Pushed(lock_of(push.plan), report.bytes, report.copied, report.mounted, report.present, unchanged)
+    report = _proved(report, push.target, run, keep_going=keep_going)
+    arrived = {outcome.image.reference for outcome in report.outcomes if outcome.failure is None}
+    return Pushed(lock_of(push.plan, arrived), report)
 
 
-def lock_of(todo: plan.Plan) -> Lock:
-    """Where every image of a plan is once the plan is done."""
+def lock_of(todo: plan.Plan, arrived: Container[Reference]) -> Lock:
+    """Where every image of a plan that arrived is."""
     return Lock.of(
         LockEntry(
             publish.image.reference,
@@ -88,12 +99,8 @@ def lock_of(todo: plan.Plan) -> Lock:
             tuple(str(platform) for platform in todo.graph.platforms_of(publish.image)),
         )
         for publish in todo.images
+        if publish.image.reference in arrived
     )
-
-
-def default_lock(bundle: Path) -> Path:
-    """Where the lock goes unless the user says otherwise: beside the bundle."""
-    return bundle.with_name(bundle.name.removesuffix(".tar") + ".lock.yaml")
 
 
 def _settled(images: graph.Graph, names: Mapping[Reference, Reference]) -> dict[Reference, Reference]:
@@ -122,9 +129,27 @@ def _about_platforms(error: StoreError, todo: plan.Plan) -> StoreError:
     return error
 
 
-def _prove(publish: plan.Publish, target: Target) -> bool:
-    name = publish.target.by_tag()
+def _proved(report: Report, target: Target, run: Run, *, keep_going: bool) -> Report:
+    """The report, once each tag that was pushed has been asked for again."""
+
+    def ask(outcome: Outcome) -> Outcome:
+        if outcome.result is Result.DONE:
+            _prove(outcome, target)
+        return outcome
+
+    answers = pool.each(ask, report.outcomes, run.workers, run.stopped)
+    failures = [answer for answer in answers if isinstance(answer, AirgapError)]
+    if failures and not keep_going:
+        raise failures[0]
+    outcomes = (
+        replace(outcome, result=Result.FAILED, failure=answer) if isinstance(answer, AirgapError) else outcome
+        for outcome, answer in zip(report.outcomes, answers, strict=True)
+    )
+    return replace(report, outcomes=tuple(outcomes))
+
+
+def _prove(outcome: Outcome, target: Target) -> None:
+    name = outcome.target.by_tag()
     found = target.find(name)
-    if found is None or found.digest != publish.image.root.digest:
-        raise ContentMismatch(str(name), publish.image.root.digest, found.digest if found else "not there")
-    return True
+    if found is None or found.digest != outcome.image.root.digest:
+        raise ContentMismatch(str(name), outcome.image.root.digest, found.digest if found else "not there")

@@ -5,21 +5,21 @@ What the leading members mean is the business of `bundles`; here they are names 
 
 from __future__ import annotations
 
-import os
-import stat
-import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 
-from airgap import durable, limits
+from airgap import limits
 from airgap.descriptors import Descriptor, hasher, verify
-from airgap.errors import DamagedBundle, InvalidInput, NotFound
+from airgap.errors import DamagedBundle, NotFound
 from airgap.references import Reference
-from airgap.stores import Chunk, Content, tar
+from airgap.stores import Chunk, Content, media, tar
 from airgap.stores.layout import Named
+from airgap.stores.media import Canvas, Medium
 from airgap.stores.reading import verified
+
+_CARRY = "carry the bundle over again"
+_MADE_WITH = "a bundle is made with: kubectl airgap pack"
 
 
 @dataclass(frozen=True)
@@ -70,29 +70,25 @@ def _leading(members: Iterable[tuple[str, bytes]]) -> bytes:
 class ArchiveWriter:
     """Fills an archive, blobs in any order, several at a time.
 
-    Until `finish` the file is called `NAME.partial`. An interrupted one is taken up again: a region whose bytes hash
-    to what belongs there is kept. The bytes are the journal.
+    An interrupted one is taken up again: a region whose bytes hash to what belongs there is kept. The bytes are the
+    journal.
     """
 
-    def __init__(self, path: Path, layout: ArchiveLayout) -> None:
-        self.path = path
+    def __init__(self, canvas: Canvas, layout: ArchiveLayout) -> None:
         self.layout = layout
-        self.partial = path.with_name(path.name + ".partial")
+        self._canvas = canvas
         self._base = len(layout.leading)
-        self._lock = threading.Lock()
-        with durable.explained(self.partial):
-            self._file = durable.open_locked(self.partial)
         try:
-            self._resumed = self._reserve()
+            self._write_frame()
         except BaseException:
-            os.close(self._file)
+            canvas.close()
             raise
 
     def __enter__(self) -> ArchiveWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        os.close(self._file)
+        self._canvas.close()
 
     def find(self, reference: Reference) -> Descriptor | None:
         """Nothing has a name before the archive is whole."""
@@ -100,30 +96,27 @@ class ArchiveWriter:
 
     def has(self, name: str, descriptor: Descriptor) -> bool:
         """Whether an earlier run has left this very content in its place."""
-        if not self._resumed:
+        if not self._canvas.resumed:
             return False
         fresh = hasher(descriptor.digest)
-        for chunk in _chunks(self._file, self._at(descriptor), descriptor.size):
+        for chunk in _chunks(self._canvas, self._at(descriptor), descriptor.size):
             fresh.update(chunk)
         return fresh.hexdigest() == descriptor.hex
 
     def put_blob(self, name: str, descriptor: Descriptor, content: Content) -> None:
         """Write a blob to its place; should the content fail, the place is written again or the file never finished."""
-        position = self._at(descriptor)
-        end = position + descriptor.size
-        with durable.explained(self.partial):
-            for chunk in content(0):
-                if position + len(chunk) > end:
-                    raise DamagedBundle(f"`{descriptor.digest}` would not end where it must")
-                durable.write_all_at(self._file, chunk, position)
-                position += len(chunk)
-            durable.start_writing(self._file, self._at(descriptor), descriptor.size)
+        start = position = self._at(descriptor)
+        for chunk in content(0):
+            if position + len(chunk) > start + descriptor.size:
+                raise DamagedBundle(f"`{descriptor.digest}` would not end where it must")
+            self._canvas.write_at(chunk, position)
+            position += len(chunk)
+        self._canvas.settle(start, descriptor.size)
 
     def put_manifest(self, name: str, descriptor: Descriptor, data: bytes) -> None:
         """Write a manifest to its place."""
         verify(data, descriptor, name)
-        with durable.explained(self.partial):
-            durable.write_all_at(self._file, data, self._at(descriptor))
+        self._canvas.write_at(data, self._at(descriptor))
 
     def tag(self, reference: Reference, descriptor: Descriptor, data: bytes) -> None:
         """Names stand in the leading members already."""
@@ -134,123 +127,172 @@ class ArchiveWriter:
         return True
 
     def finish(self) -> None:
-        """Flush, and give the file its name: from now on it is whole.
+        """Flush, and give the archive its name: from now on it is whole.
 
         Raises:
             NoSpace: the disk could not take it after all. StoreError: it cannot be written.
         """
-        with durable.explained(self.partial):
-            os.fsync(self._file)
-        durable.publish(self.partial, self.path)
+        self._canvas.finish()
 
     def _at(self, descriptor: Descriptor) -> int:
         try:
             return self._base + self.layout.offsets[descriptor.digest]
         except KeyError:
-            raise NotFound(f"`{descriptor.digest}` has no place in `{self.path}`") from None
+            raise NotFound(f"`{descriptor.digest}` has no place in `{self._canvas.place}`") from None
 
-    def _reserve(self) -> bool:
-        """Take the space, write what is known; True where an earlier run has left something."""
-        before = os.fstat(self._file)
-        missing = self.layout.size - min(before.st_blocks * 512, self.layout.size)
-        durable.require_space(self.path.absolute().parent, missing, f"`{self.path}`")
-        with durable.explained(self.partial):
-            os.ftruncate(self._file, self.layout.size)
-            os.posix_fallocate(self._file, 0, self.layout.size)
-            durable.write_all_at(self._file, self.layout.leading, 0)
-            for blob in self.layout.blobs:
-                head = tar.header(blob.blob_path, blob.size)
-                durable.write_all_at(self._file, head, self._at(blob) - len(head))
-                pad = tar.padding(blob.size)
-                durable.write_all_at(self._file, pad, self._at(blob) + blob.size)
-            durable.write_all_at(self._file, tar.END, self.layout.size - len(tar.END))
-        return before.st_size > 0
+    def _write_frame(self) -> None:
+        """Everything but the content: leading members, headers, padding, the end mark."""
+        self._canvas.write_at(self.layout.leading, 0)
+        for blob in self.layout.blobs:
+            head = tar.header(blob.blob_path, blob.size)
+            self._canvas.write_at(head, self._at(blob) - len(head))
+            self._canvas.write_at(tar.padding(blob.size), self._at(blob) + blob.size)
+        self._canvas.write_at(tar.END, self.layout.size - len(tar.END))
 
 
 class ArchiveReader:
     """Reads an archive in place: leading members once, blobs by offset."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        with durable.explained(path):
-            self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-            stat_of = os.fstat(self._file)
-        if not stat.S_ISREG(stat_of.st_mode):
-            os.close(self._file)
-            raise InvalidInput(
-                f"`{path}` is no plain file", hint="name a bundle that was made with: kubectl airgap pack"
-            )
-        self.size = stat_of.st_size
+    def __init__(self, medium: Medium) -> None:
+        self.place = medium.place
+        self._medium = medium
+        self._leading: tuple[tar.Member, ...] = ()
         self._offsets: dict[str, int] = {}
         self._names: dict[str, Descriptor] = {}
-        self._listed: tuple[Named, ...] = ()
 
-    def __enter__(self) -> ArchiveReader:
-        return self
+    @property
+    def size(self) -> int:
+        """Of the whole archive, in bytes."""
+        return self._medium.size
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        os.close(self._file)
+    def close(self) -> None:
+        """Let go of the medium."""
+        self._medium.close()
 
-    def member(self, offset: int) -> tar.Member | None:
-        """The member whose header is at `offset`."""
-        return tar.read_member(self.read_at, offset, str(self.path))
+    def documents(self, expected: Sequence[str], most: int) -> dict[str, bytes]:
+        """The members before the first blob, in the one order they may have.
 
-    def read_at(self, count: int, offset: int) -> bytes:
-        """Bytes at an offset; fewer at the end of the file."""
-        with durable.explained(self.path):
-            return os.pread(self._file, count, offset)
+        Raises:
+            DamagedBundle: not a tar, cut, or a member of more than `most` bytes.
+        """
+        if not self._medium.size:
+            raise DamagedBundle(f"`{self.place}` is empty", hint=_CARRY)
+        self._leading = tuple(self._walk(expected))
+        return {member.name: self._document(member, most) for member in self._leading}
 
-    def know(self, names: Iterable[Named], offsets: Mapping[str, int]) -> None:
-        """Learn what lies where: names, and content offsets from the start of the file."""
-        self._offsets = dict(offsets)
-        self._listed = tuple(names)
-        for reference, descriptor in self._listed:
+    def know(self, names: Iterable[Named], blobs: Sequence[tuple[Descriptor, int]]) -> None:
+        """Learn what lies where: names, and each blob with its offset from the first blob's header, in file order.
+
+        Raises:
+            DamagedBundle: blobs cannot lie there, or the archive is longer or shorter than they are.
+        """
+        base = self._leading[-1].end if self._leading else 0
+        offsets, length = blob_offsets(blob for blob, _ in blobs)
+        if len(offsets) != len(blobs):
+            raise DamagedBundle(f"the inventory of `{self.place}` lists a blob twice")
+        wrong = next((blob for blob, offset in blobs if offsets[blob.digest] != offset), None)
+        if wrong is not None:
+            raise DamagedBundle(f"the inventory of `{self.place}` has `{wrong.digest}` at a place where it cannot be")
+        self._check_size(base + length + len(tar.END))
+        self._offsets = {digest: base + offset for digest, offset in offsets.items()}
+        for reference, descriptor in names:
             self._names[str(reference)] = self._names[f"{reference.name}@{descriptor.digest}"] = descriptor
-
-    def names(self) -> tuple[Named, ...]:
-        """Every name in the archive."""
-        return self._listed
 
     def resolve(self, reference: Reference) -> Descriptor:
         """What a name stands for."""
         found = self._names.get(str(reference)) or self._names.get(str(reference.without_tag()))
         if found is None:
             raise NotFound(
-                f"`{reference}` is not in `{self.path}`", hint=f"see what is: kubectl airgap inspect {self.path}"
+                f"`{reference}` is not in `{self.place}`", hint=f"see what is: kubectl airgap inspect {self.place}"
             )
         return found
 
     def manifest(self, name: str, descriptor: Descriptor) -> bytes:
         """A manifest, checked."""
         at = self._content(descriptor)
-        return verify(self.read_at(descriptor.size, at), descriptor, f"{self.path}, byte {at}")
+        return verify(self._read(descriptor.size, at), descriptor, f"{self.place}, byte {at}")
 
     def blob(self, name: str, descriptor: Descriptor, offset: int = 0) -> Iterator[Chunk]:
         """A blob, checked."""
         at = self._content(descriptor)
-        chunks = _chunks(self._file, at + offset, descriptor.size - offset)
-        return verified(chunks, descriptor, f"{self.path}, byte {at}", offset)
+        chunks = _chunks(self._medium, at + offset, descriptor.size - offset)
+        return verified(chunks, descriptor, f"{self.place}, byte {at}", offset)
+
+    def check_around(self, descriptor: Descriptor) -> None:
+        """Compare the padding after a blob: a byte that is nobody's content is still part of the file.
+
+        Raises:
+            DamagedBundle: it is not what it must be.
+        """
+        at = self._offsets[descriptor.digest] + descriptor.size
+        pad = tar.padding(descriptor.size)
+        if self._read(len(pad), at) != pad:
+            raise DamagedBundle(f"`{self.place}`: the bytes after `{descriptor.digest}` at {at} are damaged")
+
+    def check_frame(self) -> None:
+        """Compare headers and padding of the leading members, and the end mark, byte by byte.
+
+        Raises:
+            DamagedBundle: one of them is not what it must be.
+        """
+        for member in self._leading:
+            head, pad = tar.header(member.name, member.size), tar.padding(member.size)
+            before = self._read(len(head), member.offset - len(head))
+            if before != head or self._read(len(pad), member.offset + member.size) != pad:
+                raise DamagedBundle(f"`{self.place}`: the frame of `{member.name}` is damaged")
+        if self._read(len(tar.END), self.size - len(tar.END)) != tar.END:
+            raise DamagedBundle(f"`{self.place}`: its end mark is damaged")
+
+    def _read(self, count: int, offset: int) -> bytes:
+        return media.read(self._medium, count, offset)
+
+    def _walk(self, expected: Sequence[str]) -> Iterator[tar.Member]:
+        offset = 0
+        for name in expected:
+            try:
+                member = tar.read_member(self._read, offset, self.place)
+            except DamagedBundle as error:
+                if not offset:
+                    raise DamagedBundle(f"`{self.place}` is not a bundle", hint=_MADE_WITH) from error
+                raise
+            if member is not None and member.name == name:
+                yield member
+                offset = member.end
+
+    def _document(self, member: tar.Member, most: int) -> bytes:
+        if member.size > most:
+            raise DamagedBundle(f"`{self.place}`: `{member.name}` has {member.size} bytes, more than {most}")
+        data = self._read(member.size, member.offset)
+        if len(data) < member.size:
+            raise DamagedBundle(f"`{self.place}` is cut off in `{member.name}`", hint=_CARRY)
+        return data
+
+    def _check_size(self, whole: int) -> None:
+        if self.size < whole:
+            cut = f"`{self.place}` is cut off: {self.size} of {whole} bytes"
+            raise DamagedBundle(cut, hint="carry the rest of it over")
+        if self.size > whole:
+            raise DamagedBundle(f"`{self.place}` has {self.size - whole} bytes too many", hint=_CARRY)
 
     def _content(self, descriptor: Descriptor) -> int:
         """The content's offset, once the header before it has been found to be the right one."""
         at = self._offsets.get(descriptor.digest)
         if at is None:
-            raise NotFound(f"`{descriptor.digest}` is not in `{self.path}`")
+            raise NotFound(f"`{descriptor.digest}` is not in `{self.place}`")
         head = tar.header(descriptor.blob_path, descriptor.size)
-        if self.read_at(len(head), at - len(head)) != head:
+        if self._read(len(head), at - len(head)) != head:
             raise DamagedBundle(
-                f"`{self.path}`: the header of `{descriptor.digest}` at byte {at - len(head)} is damaged",
-                hint="carry the bundle over again",
+                f"`{self.place}`: the header of `{descriptor.digest}` at byte {at - len(head)} is damaged", hint=_CARRY
             )
         return at
 
 
-def _chunks(file: int, offset: int, size: int) -> Iterator[Chunk]:
-    """`size` bytes from `offset`, in one buffer that is used again and again; fewer where the file ends."""
+def _chunks(medium: Medium | Canvas, offset: int, size: int) -> Iterator[Chunk]:
+    """`size` bytes from `offset`, in one buffer that is used again and again; fewer where the medium ends."""
     buffer = memoryview(bytearray(min(limits.CHUNK, size)))
     end = offset + size
     while offset < end:
-        count = os.preadv(file, [buffer[: min(len(buffer), end - offset)]], offset)
+        count = medium.read_into(buffer[: min(len(buffer), end - offset)], offset)
         if not count:
             return
         yield buffer[:count]

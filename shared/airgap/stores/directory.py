@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -32,13 +32,31 @@ class DirectoryFiles:
         Raises:
             InvalidInput: the directory has other things in it.
         """
+        cls.check_new(path)
         with durable.explained(path):
-            path.mkdir(parents=True, exist_ok=True)
+            path.mkdir(exist_ok=True)
             if not (path / LAYOUT_FILE).exists():
-                if any(path.iterdir()):
-                    raise InvalidInput(f"`{path}` is neither empty nor an OCI layout", hint="name a new directory")
                 durable.write_file(path / LAYOUT_FILE, LAYOUT)
         return cls(path)
+
+    @staticmethod
+    def check_new(path: Path) -> None:
+        """Refuse a directory that cannot become a layout.
+
+        Raises:
+            InvalidInput: it has other things in it, is no directory, or there is none to make it in.
+        """
+        with durable.explained(path):
+            if path.exists() and not path.is_dir():
+                raise InvalidInput(f"`{path}` is no directory", hint="name a new one, or leave out the `/`")
+            if path.is_dir() and not (path / LAYOUT_FILE).exists() and any(path.iterdir()):
+                raise InvalidInput(f"`{path}` is neither empty nor an OCI layout", hint="name a new directory")
+        if not path.absolute().parent.is_dir():
+            raise InvalidInput(f"there is no directory `{path.absolute().parent}`", hint="make it first")
+
+    def lacking(self, blobs: Iterable[Descriptor]) -> int:
+        """Bytes of the blobs that are not here yet."""
+        return sum(blob.size for blob in blobs if not self.has(blob))
 
     def document(self, name: str, most: int) -> bytes | None:
         """A file beside `blobs/`."""

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from airgap import limits
 from airgap.descriptors import Descriptor, verify
-from airgap.errors import AirgapError, DamagedBundle, NotFound, StoreError
+from airgap.errors import AirgapError, DamagedBundle, InvalidInput, NotFound, StoreError
 from airgap.references import Reference
 from airgap.stores import Chunk, Content
 from airgap.stores.layout import INDEX_FILE, LAYOUT, LAYOUT_FILE, Named, index_document, parse_index
@@ -174,7 +174,7 @@ class LayoutStore:
         """The documents of a bundle.
 
         Raises:
-            NotFound: nothing lies there, or no `index.json`: then it is not whole.
+            InvalidInput: nothing lies there. DamagedBundle: no `index.json` does, so that it is not whole.
         """
         read = ((name, self.files.document(name, most)) for name in (INDEX_FILE, *expected))
         found = {name: data for name, data in read if data is not None}
@@ -207,7 +207,7 @@ class LayoutStore:
         if found:
             hint = "type the command that packs it again; it goes on from there"
             return DamagedBundle(f"`{self.place}` is not whole: it has no `{INDEX_FILE}`, which comes last", hint=hint)
-        return NotFound(f"there is no bundle at `{self.place}`", hint="a bundle is made with: kubectl airgap pack")
+        return InvalidInput(f"there is no bundle in `{self.place}`", hint="a bundle is made with: kubectl airgap pack")
 
     def _index(self) -> dict[str, Named]:
         if self._names is None:

@@ -3,36 +3,76 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 
 from airgap import limits
 from airgap.descriptors import Descriptor
-from airgap.errors import Cancelled, ContentMismatch
+from airgap.errors import AirgapError, Cancelled, ContentMismatch, StoreError
+from airgap.references import Reference
 from airgap.stores import Chunk, Source, Target
 from airgap.transfer import events, pool
+from airgap.transfer.graph import Image
 from airgap.transfer.plan import Copy, Plan, Publish
+
+
+class Result(StrEnum):
+    """How it went with an image."""
+
+    DONE = "done"
+    UNCHANGED = "unchanged"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One image of a run.
+
+    Attributes:
+        bytes: of the content that was sent for it; what several images share counts for the first.
+        seconds: from the first thing done for it to its name; 0 where nothing was.
+        failure: why it failed.
+    """
+
+    image: Image
+    target: Reference
+    result: Result
+    bytes: int = 0
+    seconds: float = 0.0
+    failure: AirgapError | None = None
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a run did: bytes that crossed the line, blobs copied, mounted, and found in place."""
+    """What a run did: bytes that crossed the line, blobs copied, mounted, and found in place; and each image."""
 
     bytes: int
     copied: int
     mounted: int
     present: int
+    outcomes: tuple[Outcome, ...] = ()
 
 
-def run(
-    plan: Plan,
-    source: Source,
-    target: Target,
-    *,
-    workers: int = limits.WORKERS,
-    observe: events.Observer = events.silent,
-    stopped: threading.Event | None = None,
-) -> Report:
+@dataclass(frozen=True)
+class Conduct:
+    """How a plan is run.
+
+    Attributes:
+        workers: how many copy at a time.
+        observe: is told how it goes.
+        stopped: ends it when set; set when it fails.
+        keep_going: an image that fails does not keep the others from arriving; the report has the reasons.
+    """
+
+    workers: int = limits.WORKERS
+    observe: events.Observer = events.silent
+    stopped: threading.Event = field(default_factory=threading.Event)
+    keep_going: bool = False
+
+
+def run(plan: Plan, source: Source, target: Target, conduct: Conduct | None = None) -> Report:
     """Do what the plan says.
 
     A blob that arrives with a wrong digest is fetched once more, since a flipped bit on the way is not a damaged
@@ -43,25 +83,27 @@ def run(
         StoreError: one side refused. What was copied before stays, and a new plan will not copy it again.
         Cancelled: `stopped` was set.
     """
-    transfer = _Transfer(plan, source, target, observe, stopped or threading.Event())
-    observe(events.Planned(plan.bytes, len(plan.copies), plan.present))
-    pool.run(transfer.tasks(), workers, transfer.stopped)
-    return Report(transfer.bytes, transfer.copied, transfer.mounted, plan.present)
+    conduct = conduct or Conduct()
+    transfer = _Transfer(plan, source, target, conduct)
+    conduct.observe(events.Planned(plan.bytes, len(plan.copies), plan.present))
+    pool.run(transfer.tasks(), conduct.workers, conduct.stopped, keep_going=conduct.keep_going)
+    return Report(transfer.bytes, transfer.copied, transfer.mounted, plan.present, transfer.outcomes())
 
 
 class _Transfer:
     """A run's counters, and the actions of its tasks."""
 
-    def __init__(
-        self, plan: Plan, source: Source, target: Target, observe: events.Observer, stopped: threading.Event
-    ) -> None:
+    def __init__(self, plan: Plan, source: Source, target: Target, conduct: Conduct) -> None:
         self.plan = plan
         self.source = source
         self.target = target
-        self.observe = observe
-        self.stopped = stopped
+        self.observe = conduct.observe
+        self.stopped = conduct.stopped
         self.bytes = self.copied = self.mounted = 0
         self._lock = threading.Lock()
+        self._published: dict[Reference, pool.Task] = {}
+        self._began: dict[str, float] = {}  # digest of a blob or root → when work on it began
+        self._ended: dict[Reference, float] = {}
 
     def tasks(self) -> list[pool.Task]:
         """Copies first; each image's manifests wait for the copies into its repository."""
@@ -76,12 +118,37 @@ class _Transfer:
             if not image.complete:
                 needs = (copies.get((blob.digest, image.target.name)) for blob in self.plan.graph.blobs_of(image.image))
                 task = pool.Task(lambda image=image: self._publish(image), limits.BLOB)  # type: ignore[misc]
+                self._published[image.image.reference] = task
                 tasks.append(task.after(need for need in needs if need is not None))
         return tasks
 
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """How it went with each image, in the plan's order."""
+        sent = {copy.descriptor.digest: copy for copy in self.plan.copies if not copy.mount_from}
+        return tuple(self._outcome(publish, sent) for publish in self.plan.images)
+
+    def _outcome(self, publish: Publish, sent: dict[str, Copy]) -> Outcome:
+        """Takes what is counted for this image out of `sent`, so that nothing is counted twice."""
+        task = self._published.get(publish.image.reference)
+        if task is None:
+            return Outcome(publish.image, publish.target, Result.UNCHANGED)
+        if task.failure is not None:
+            return Outcome(publish.image, publish.target, Result.FAILED, failure=task.failure)
+        blobs = [blob.digest for blob in self.plan.graph.blobs_of(publish.image)]
+        began = min(self._began[digest] for digest in (*blobs, publish.image.root.digest) if digest in self._began)
+        count = sum(sent.pop(digest).descriptor.size for digest in blobs if digest in sent)
+        seconds = self._ended[publish.image.reference] - began
+        return Outcome(publish.image, publish.target, Result.DONE, count, seconds)
+
     def _copy(self, copy: Copy) -> None:
+        self._began[copy.descriptor.digest] = time.monotonic()
         if copy.mount_from and self.target.mount(copy.target, copy.descriptor, copy.mount_from):
             self._count(mounted=1)
+        elif copy.lacking:
+            raise StoreError(
+                f"`{copy.mount_from}` has `{copy.descriptor.digest}`, but it cannot be mounted in `{copy.target}`",
+                hint="this registry takes whole bundles only: pack without --since",
+            )
         else:
             self._carry(copy, copy.target)
         for name in copy.also:
@@ -109,9 +176,11 @@ class _Transfer:
 
     def _publish(self, publish: Publish) -> None:
         *children, root = publish.manifests
+        self._began[root.digest] = time.monotonic()
         for child in children:
             self.target.put_manifest(publish.target.name, child, self._bytes(child))
         self.target.tag(publish.target, root, self._bytes(root))
+        self._ended[publish.image.reference] = time.monotonic()
         self.observe(events.Done(str(publish.target)))
 
     def _bytes(self, descriptor: Descriptor) -> bytes:

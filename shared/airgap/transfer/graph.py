@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from airgap import limits
@@ -46,11 +46,13 @@ class Graph:
         images: sorted by name.
         nodes: digest → manifest or index.
         foreign: layers that may not be distributed and so do not move.
+        unreadable: names that could not be read, with the reason, where the others were to go on.
     """
 
     images: tuple[Image, ...]
     nodes: Mapping[str, Node]
     foreign: tuple[Descriptor, ...] = ()
+    unreadable: tuple[tuple[Reference, AirgapError], ...] = ()
 
     def manifests_of(self, image: Image) -> Iterator[Descriptor]:
         """The image's manifests, each once, children before parents, the root last."""
@@ -110,6 +112,7 @@ def walk(
     references: Sequence[Reference],
     choice: Choice = everything,
     *,
+    keep_going: bool = False,
     workers: int = limits.WORKERS,
     stopped: threading.Event | None = None,
 ) -> Graph:
@@ -119,6 +122,7 @@ def walk(
         source: where they are.
         references: each once; a name that cannot be read does not keep the others from being tried.
         choice: which children of an index come along. An image without an index comes as it is.
+        keep_going: names that cannot be read are left out and noted, unless all of them are.
         workers: how many are read at a time.
         stopped: ends the walk when set.
 
@@ -129,6 +133,8 @@ def walk(
     walker = _Walker(source, choice)
     results = pool.each(walker.image, list(references), workers, stopped or threading.Event())
     failures = [(r, e) for r, e in zip(references, results, strict=True) if isinstance(e, AirgapError)]
+    if keep_going and len(failures) < len(references):
+        return walker.graph(results, failures)
     if len(failures) == 1:
         raise failures[0][1]
     if failures:
@@ -137,8 +143,17 @@ def walk(
             tuple(f"{reference}: {error.message}" for reference, error in failures),
             hint=failures[0][1].hint,
         )
-    images = sorted((r for r in results if isinstance(r, Image)), key=lambda image: str(image.reference))
-    return Graph(tuple(images), walker.nodes, tuple(walker.foreign.values()))
+    return walker.graph(results)
+
+
+def without(graph: Graph, digests: Container[str]) -> Graph:
+    """The same images, with some of their configs and layers left out: what a delta carries."""
+
+    def reduced(node: Node) -> Node:
+        wanted = tuple(child for child in node.wanted if child.is_manifest or child.digest not in digests)
+        return replace(node, wanted=wanted)
+
+    return replace(graph, nodes={digest: reduced(node) for digest, node in graph.nodes.items()})
 
 
 def filtered(graph: Graph) -> Graph:
@@ -181,6 +196,17 @@ class _Walker:
         self.nodes: dict[str, Node] = {}
         self.foreign: dict[str, Descriptor] = {}
         self.sizes: dict[str, int] = {}
+
+    def graph(
+        self, results: Iterable[Image | AirgapError], unreadable: Iterable[tuple[Reference, AirgapError]] = ()
+    ) -> Graph:
+        """What was read; of images that could not be read to the end, nothing."""
+        images = sorted((r for r in results if isinstance(r, Image)), key=lambda image: str(image.reference))
+        whole = Graph(tuple(images), self.nodes, tuple(self.foreign.values()), tuple(unreadable))
+        if not whole.unreadable:
+            return whole
+        used = {manifest.digest for image in images for manifest in whole.manifests_of(image)}
+        return replace(whole, nodes={digest: node for digest, node in self.nodes.items() if digest in used})
 
     def image(self, reference: Reference) -> Image:
         root = self.source.resolve(reference)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from airgap import limits
 from airgap.descriptors import Descriptor
+from airgap.errors import IncompleteError
 from airgap.references import Reference
 from airgap.stores import Target
 from airgap.transfer import pool
@@ -21,6 +23,7 @@ class Copy:
     Attributes:
         also: other repositories of the target that want it, to be mounted there once it has arrived.
         mount_from: a repository of the target that has it already; copied only if mounting fails.
+        lacking: the source does not have it, so mounting is the only way.
     """
 
     descriptor: Descriptor
@@ -28,6 +31,7 @@ class Copy:
     target: str
     also: tuple[str, ...] = ()
     mount_from: str = ""
+    lacking: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +59,11 @@ class Plan:
         return sum(copy.descriptor.size for copy in self.copies if not copy.mount_from)
 
     @property
-    def is_done(self) -> bool:
-        """Whether nothing is left to do."""
-        return all(image.complete for image in self.images)
+    def requests(self) -> int:
+        """About how many requests it will take: start and end of each upload, each mount, each manifest."""
+        uploads = sum(not copy.mount_from for copy in self.copies)
+        mounts = sum(bool(copy.mount_from) + len(copy.also) for copy in self.copies)
+        return 2 * uploads + mounts + sum(len(image.manifests) for image in self.images if not image.complete)
 
 
 def plan(
@@ -65,6 +71,7 @@ def plan(
     target: Target,
     names: Mapping[Reference, Reference],
     *,
+    lacking: Mapping[str, Sequence[str]] = MappingProxyType({}),
     workers: int = limits.WORKERS,
     stopped: threading.Event | None = None,
 ) -> Plan:
@@ -74,11 +81,13 @@ def plan(
         graph: what is to move.
         target: where to.
         names: source name → target name, for every image of the graph.
+        lacking: digest → repositories of the target that may have it, of content that the source does not have.
         workers: how many questions are asked at a time.
         stopped: ends the questions when set.
 
     Raises:
         StoreError: the target cannot be asked.
+        IncompleteError: neither source nor target have some content; each piece is named.
     """
     stopped = stopped or threading.Event()
 
@@ -90,7 +99,8 @@ def plan(
     questions = [(descriptor, name) for descriptor, wanted in places.values() for name in wanted]
     answers = pool.every(lambda question: target.has(question[1], question[0]), questions, workers, stopped)
     there = {(d.digest, name) for (d, name), has in zip(questions, answers, strict=True) if has}
-    copies = [copy for digest in places for copy in _copies(places[digest], there)]
+    holders = _holders(target, _nowhere(places, lacking, there), workers, stopped)
+    copies = [copy for digest in places for copy in _copies(places[digest], there, holders.get(digest))]
     copies.sort(key=lambda copy: (-copy.descriptor.size, copy.descriptor.digest))
     return Plan(graph, tuple(copies), tuple(images), len(there))
 
@@ -119,9 +129,47 @@ def _places(graph: Graph, images: list[Publish]) -> dict[str, _Wanted]:
     return places
 
 
-def _copies(wanted: _Wanted, there: set[tuple[str, str]]) -> list[Copy]:
-    """One upload per registry host; its other repositories mount the blob from the first that has it."""
+_Lacking = tuple[Descriptor, tuple[str, ...], tuple[str, ...]]  # what, who wants it, who may have it
+
+
+def _nowhere(
+    places: Mapping[str, _Wanted], lacking: Mapping[str, Sequence[str]], there: set[tuple[str, str]]
+) -> list[_Lacking]:
+    """What the source lacks and some repository of the target still wants."""
+    return [
+        (descriptor, tuple(wanted), tuple(dict.fromkeys((*wanted, *lacking[digest]))))
+        for digest, (descriptor, wanted) in places.items()
+        if digest in lacking and any((digest, name) not in there for name in wanted)
+    ]
+
+
+def _holders(target: Target, questions: Sequence[_Lacking], workers: int, stopped: threading.Event) -> dict[str, str]:
+    """Digest → a repository of the target that has it, for everything that the source lacks."""
+
+    def ask(question: _Lacking) -> str:
+        descriptor, _, candidates = question
+        return next((name for name in candidates if target.has(name, descriptor)), "")
+
+    answers = pool.every(ask, questions, workers, stopped)
+    missing = [(d, wanted) for (d, wanted, _), holder in zip(questions, answers, strict=True) if not holder]
+    if missing:
+        raise IncompleteError(
+            f"the target lacks {len(missing)} blobs that the delta leaves out; nothing was changed",
+            tuple(f"{descriptor.digest}, {descriptor.size} bytes, for {wanted[0]}" for descriptor, wanted in missing),
+            hint="push the bundle first that this delta was made against, or pack without --since",
+        )
+    return {descriptor.digest: holder for (descriptor, _, _), holder in zip(questions, answers, strict=True)}
+
+
+def _copies(wanted: _Wanted, there: set[tuple[str, str]], holder: str | None) -> list[Copy]:
+    """One upload per registry host; its other repositories mount the blob from the first that has it.
+
+    Of content that the source lacks, `holder` is where in the target it is.
+    """
     descriptor, names = wanted
+    if holder is not None:
+        lack = [name for name in names if (descriptor.digest, name) not in there]
+        return [Copy(descriptor, names[name], name, mount_from=holder, lacking=True) for name in lack]
     result: list[Copy] = []
     by_host: dict[str, list[str]] = {}
     for name in names:

@@ -22,6 +22,7 @@ class Task:
 
     action: Callable[[], None]
     weight: int = 0
+    failure: AirgapError | None = None  # why it was not done, where the others went on
     _waits: int = 0
     _then: list[Task] = field(default_factory=list)
 
@@ -33,18 +34,19 @@ class Task:
         return self
 
 
-def run(tasks: Sequence[Task], workers: int, stopped: threading.Event) -> None:
+def run(tasks: Sequence[Task], workers: int, stopped: threading.Event, *, keep_going: bool = False) -> None:
     """Do all tasks; the first failure stops the rest, and is raised here.
 
     Args:
         tasks: whose waits form no circle.
         workers: how many at a time.
         stopped: set from elsewhere to stop, and set here when something failed, so that waits and streams end.
+        keep_going: a failure that we can explain is left in the task and in those that wait for it; the rest go on.
 
     Raises:
         Cancelled: `stopped` was set from elsewhere.
     """
-    crew = _Crew(tasks, stopped)
+    crew = _Crew(tasks, stopped, keep_going)
     threads = [threading.Thread(target=crew.work, daemon=True) for _ in range(min(workers, len(tasks)))]
     for thread in threads:
         thread.start()
@@ -92,7 +94,8 @@ def every(
 class _Crew:
     """The tasks that are ready, and how the run is going."""
 
-    def __init__(self, tasks: Sequence[Task], stopped: threading.Event) -> None:
+    def __init__(self, tasks: Sequence[Task], stopped: threading.Event, keep_going: bool) -> None:
+        self._keep_going = keep_going
         self._changed = threading.Condition()
         self._count = itertools.count()
         self._ready = [(-task.weight, next(self._count), task) for task in tasks if not task._waits]
@@ -104,10 +107,13 @@ class _Crew:
     def work(self) -> None:
         while (task := self._next()) is not None:
             try:
-                task.action()
+                if task.failure is None:
+                    task.action()
             except BaseException as error:
-                self._fail(error)
-                return
+                if not self._keep_going or not isinstance(error, AirgapError) or isinstance(error, Cancelled):
+                    self._fail(error)
+                    return
+                task.failure = error
             self._finish(task)
 
     def wait(self) -> None:
@@ -137,6 +143,7 @@ class _Crew:
             self._left -= 1
             for other in task._then:
                 other._waits -= 1
+                other.failure = other.failure or task.failure
                 if not other._waits:
                     heapq.heappush(self._ready, (-other.weight, next(self._count), other))
             self._changed.notify_all()

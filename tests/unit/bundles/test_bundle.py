@@ -6,25 +6,29 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.support.bundles import pack_into, writing
 from tests.support.images import add_image, add_index
 
 from airgap import strictjson
 from airgap.bundles import inventory as inventories
 from airgap.bundles import lock as locks
-from airgap.bundles.composition import Composition, compose, digest_of
+from airgap.bundles.composition import Asked, Composition, Label, compose, digest_of
 from airgap.bundles.inventory import Blob, Inventory, Item, Why
 from airgap.bundles.lock import Lock, LockEntry
-from airgap.bundles.reader import open_bundle
+from airgap.bundles.reader import open_file
 from airgap.bundles.verification import verify
 from airgap.errors import AirgapError, DamagedBundle, DocumentError
 from airgap.references import Reference
-from airgap.stores.archive import ArchiveWriter
 from airgap.stores.memory import MemoryStore
-from airgap.transfer import engine, plan
 from airgap.transfer.graph import walk
 
 NAMES = ("docker.io/library/web:1", "quay.io/a/b:2", "r.io/multi:3")
 DIGEST = "sha256:" + "a" * 64
+
+
+WHY = Why("pod.yaml", "Pod/web .spec.containers[0].image", 7, "certain")
+ASKED = {Reference.parse(NAMES[0]): Asked((WHY,))}
+LABEL = Label("shop", "1.4.0")
 
 
 def filled(seed: int = 1) -> tuple[MemoryStore, list[Reference]]:
@@ -36,16 +40,12 @@ def filled(seed: int = 1) -> tuple[MemoryStore, list[Reference]]:
 
 
 def composed(store: MemoryStore, references: list[Reference]) -> Composition:
-    why = {Reference.parse(NAMES[0]): [Why("pod.yaml", "Pod/web .spec.containers[0].image", 7, "certain")]}
-    return compose(walk(store, references), why, "shop", "1.4.0")
+    return compose(walk(store, references), ASKED, LABEL)
 
 
 def written(path: Path) -> Path:
     store, references = filled()
-    with ArchiveWriter(path, composed(store, references).layout) as writer:
-        graph = walk(store, references)
-        engine.run(plan.plan(graph, writer, {r: r for r in references}), store, writer)
-        writer.finish()
+    pack_into(path, store, references, LABEL, asked=ASKED)
     return path
 
 
@@ -96,7 +96,7 @@ def test_docker_is_told_of_each_image_once_with_all_its_names() -> None:
     store.tag(names[1], descriptor, store.blobs[descriptor.digest])
     pinned = Reference("r.io", "c", digest=descriptor.digest)
     store.tag(pinned, descriptor, store.blobs[descriptor.digest])
-    composition = compose(walk(store, [*names, pinned]), {}, "x", "")
+    composition = compose(walk(store, [*names, pinned]), {}, Label("x"))
     document = json.loads(dict(composition.layout.members)["manifest.json"])
     assert [entry["RepoTags"] for entry in document] == [["r.io/a:1", "r.io/b:2"]]
 
@@ -106,7 +106,7 @@ def test_docker_is_told_of_a_tag_once_although_an_older_image_was_pinned_by_it()
     old, new = (add_image(store, "r.io/a:1", seed=seed) for seed in (1, 2))
     pinned = Reference("r.io", "a", "1", old.digest)
     store.names[str(pinned)] = old
-    composition = compose(walk(store, [pinned, Reference.parse("r.io/a:1")]), {}, "x", "")
+    composition = compose(walk(store, [pinned, Reference.parse("r.io/a:1")]), {}, Label("x"))
     document = json.loads(dict(composition.layout.members)["manifest.json"])
     tags = {entry["Config"]: entry["RepoTags"] for entry in document}
     config = walk(store, [Reference.parse("r.io/a:1")]).nodes[new.digest].manifest.config
@@ -119,7 +119,7 @@ def test_of_several_platforms_docker_is_told_of_linux_amd64() -> None:
     store = MemoryStore()
     name = Reference.parse("r.io/m:1")
     add_index(store, str(name), ("linux/arm64", "linux/amd64", "windows/amd64"))
-    document = json.loads(dict(compose(walk(store, [name]), {}, "x", "").layout.members)["manifest.json"])
+    document = json.loads(dict(compose(walk(store, [name]), {}, Label("x")).layout.members)["manifest.json"])
     config = json.loads(store.blobs["sha256:" + document[0]["Config"].rpartition("/")[2]])
     assert (config["os"], config["architecture"]) == ("linux", "amd64")
 
@@ -127,7 +127,7 @@ def test_of_several_platforms_docker_is_told_of_linux_amd64() -> None:
 def test_a_bundle_that_is_whole_verifies(tmp_path: Path, whole: bytes) -> None:
     path = tmp_path / "x.tar"
     path.write_bytes(whole)
-    with open_bundle(path) as bundle:
+    with open_file(path) as bundle:
         proved = verify(bundle)
         assert [str(reference) for reference in bundle.references] == list(NAMES)
     assert proved.images == 3
@@ -145,7 +145,7 @@ def test_every_flipped_bit_is_noticed(tmp_path: Path, whole: bytes) -> None:
         damaged[place] ^= 1 << rng.randrange(8)
         path.write_bytes(damaged)
         try:
-            with open_bundle(path) as bundle:
+            with open_file(path) as bundle:
                 verify(bundle)
         except AirgapError:
             continue
@@ -157,14 +157,14 @@ def test_every_flipped_bit_is_noticed(tmp_path: Path, whole: bytes) -> None:
 def test_a_bundle_that_was_cut_does_not_open(tmp_path: Path, whole: bytes, keep: int) -> None:
     path = tmp_path / "x.tar"
     path.write_bytes(whole[:keep] if keep else b"")
-    with pytest.raises(DamagedBundle), open_bundle(path):
+    with pytest.raises(DamagedBundle), open_file(path):
         pytest.fail("it opened")
 
 
 def test_bytes_after_the_end_are_refused(tmp_path: Path, whole: bytes) -> None:
     path = tmp_path / "x.tar"
     path.write_bytes(whole + bytes(512))
-    with pytest.raises(DamagedBundle, match="512 bytes too many"), open_bundle(path):
+    with pytest.raises(DamagedBundle, match="512 bytes too many"), open_file(path):
         pytest.fail("it opened")
 
 
@@ -199,7 +199,7 @@ def write_with(path: Path, composition: Composition, inventory: Inventory) -> No
     old, new = members["airgap-inventory.json"], inventories.dumps(inventory)
     members["airgap-inventory.json"] = new
     members["index.json"] = members["index.json"].replace(digest_of(old).encode(), digest_of(new).encode())
-    with ArchiveWriter(path, type(composition.layout).of(members.items(), composition.layout.blobs)) as writer:
+    with writing(path, type(composition.layout).of(members.items(), composition.layout.blobs)) as writer:
         writer.finish()
 
 
@@ -210,7 +210,7 @@ def test_offsets_that_do_not_follow_from_the_sizes_are_refused(tmp_path: Path) -
     blobs[1] = replace(blobs[1], offset=blobs[1].offset + 512)
     path = tmp_path / "x.tar"
     write_with(path, composition, replace(composition.inventory, blobs=tuple(blobs)))
-    with pytest.raises(DamagedBundle, match="cannot be"), open_bundle(path):
+    with pytest.raises(DamagedBundle, match="cannot be"), open_file(path):
         pytest.fail("it opened")
 
 
@@ -221,7 +221,7 @@ def test_an_index_that_names_another_image_than_the_inventory_is_refused(tmp_pat
     changed = replace(composition.inventory, items=(*composition.inventory.items, other))
     path = tmp_path / "x.tar"
     write_with(path, composition, changed)
-    with pytest.raises(DamagedBundle, match=r"evil\.io"), open_bundle(path):
+    with pytest.raises(DamagedBundle, match=r"evil\.io"), open_file(path):
         pytest.fail("it opened")
 
 

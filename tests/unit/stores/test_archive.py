@@ -5,12 +5,13 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from tests.support.bundles import writing
 
 from airgap import durable, limits
 from airgap.descriptors import OCI_LAYER, Descriptor
 from airgap.errors import DamagedBundle, StoreError
 from airgap.stores import tar
-from airgap.stores.archive import ArchiveLayout, ArchiveWriter, blob_offsets
+from airgap.stores.archive import ArchiveLayout, blob_offsets
 
 
 def blob(data: bytes) -> Descriptor:
@@ -56,7 +57,7 @@ def test_offsets_are_where_tar_finds_the_content(tmp_path: Path) -> None:
     contents = [b"a" * 10, b"b" * 512, b"c" * 5000]
     layout = ArchiveLayout.of([("first", b"1"), ("second", b"2" * 600)], [blob(data) for data in contents])
     path = tmp_path / "x.tar"
-    with ArchiveWriter(path, layout) as writer:
+    with writing(path, layout) as writer:
         for data in reversed(contents):
             writer.put_blob("", blob(data), lambda offset, data=data: iter([data[offset:]]))  # type: ignore[misc]
         writer.finish()
@@ -75,7 +76,7 @@ def test_offsets_do_not_depend_on_what_stands_before_the_blobs() -> None:
 
 def test_a_file_has_its_name_only_once_it_is_finished(tmp_path: Path) -> None:
     path = tmp_path / "x.tar"
-    with ArchiveWriter(path, ArchiveLayout.of([], [blob(b"x")])):
+    with writing(path, ArchiveLayout.of([], [blob(b"x")])):
         assert not path.exists()
         assert (tmp_path / "x.tar.partial").exists()
     assert not path.exists()
@@ -85,26 +86,26 @@ def test_what_an_earlier_run_left_is_kept_if_its_bytes_are_right(tmp_path: Path)
     right, wrong = b"r" * 3_000, b"w" * 3_000
     layout = ArchiveLayout.of([("a", b"1")], [blob(right), blob(wrong)])
     path = tmp_path / "x.tar"
-    with ArchiveWriter(path, layout) as writer:
+    with writing(path, layout) as writer:
         writer.put_blob("", blob(right), lambda offset: iter([right[offset:]]))
         writer.put_blob("", blob(wrong), lambda offset: iter([b"?" * 3_000]))
-    with ArchiveWriter(path, layout) as again:
+    with writing(path, layout) as again:
         assert again.has("", blob(right))
         assert not again.has("", blob(wrong))
 
 
 def test_nothing_is_hashed_where_no_earlier_run_was(tmp_path: Path) -> None:
     empty = b""
-    with ArchiveWriter(tmp_path / "x.tar", ArchiveLayout.of([], [blob(empty)])) as writer:
+    with writing(tmp_path / "x.tar", ArchiveLayout.of([], [blob(empty)])) as writer:
         assert not writer.has("", blob(empty))
 
 
 def test_two_cannot_write_one_bundle(tmp_path: Path) -> None:
     layout = ArchiveLayout.of([], [blob(b"x")])
     with (
-        ArchiveWriter(tmp_path / "x.tar", layout),
+        writing(tmp_path / "x.tar", layout),
         pytest.raises(StoreError, match="another process"),
-        ArchiveWriter(tmp_path / "x.tar", layout),
+        writing(tmp_path / "x.tar", layout),
     ):
         pytest.fail("two write it")
 
@@ -124,14 +125,14 @@ def test_who_opens_a_file_that_is_published_meanwhile_starts_a_new_one(
 
     (tmp_path / "x.tar.partial").write_bytes(b"whole, and published")
     monkeypatch.setattr(durable, "hold", hold_late)
-    with ArchiveWriter(path, layout):
+    with writing(path, layout):
         assert path.read_bytes() == b"whole, and published"
 
 
 def test_content_that_is_too_long_does_not_reach_its_neighbour(tmp_path: Path) -> None:
     first, second = b"1" * 512, b"2" * 512
     layout = ArchiveLayout.of([], [blob(first), blob(second)])
-    with ArchiveWriter(tmp_path / "x.tar", layout) as writer:
+    with writing(tmp_path / "x.tar", layout) as writer:
         writer.put_blob("", blob(second), lambda _: iter([second]))
         with pytest.raises(DamagedBundle):
             writer.put_blob("", blob(first), lambda _: iter([first, b"more"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import ssl
 from collections.abc import Callable
@@ -58,7 +59,30 @@ def _adapter_class() -> Any:
             host, _ = super().build_connection_pool_key_attributes(request, verify, cert)
             return host, {"ssl_context": self._context()} if host["scheme"] == "https" else {}
 
+        def build_response(self, req: Any, resp: Any) -> Any:
+            """An answer that is done with leaves its connection to the next request."""
+            response = super().build_response(req, resp)
+            response.close = lambda: _let_go(resp)  # type: ignore[method-assign]
+            return response
+
         def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
             """Our context has decided already."""
 
     return Adapter
+
+
+def _let_go(raw: Any) -> None:
+    """Read the little that is left, so that the connection can be used again; where it is more, close it.
+
+    Closing is what requests does with every answer whose body nobody read: a new connection, and a new TLS handshake,
+    for each HEAD and each upload.
+    """
+    import urllib3.exceptions
+
+    rest = raw.length_remaining
+    if rest is not None and rest <= limits.ERROR_BODY:
+        with contextlib.suppress(urllib3.exceptions.HTTPError, OSError):
+            raw.read(rest + 1, decode_content=False)
+            raw.release_conn()
+            return
+    raw.close()
