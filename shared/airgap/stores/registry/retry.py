@@ -20,7 +20,11 @@ STATUSES: Final = frozenset({408, 425, 429, 499, 500, 502, 503, 504, 522})
 
 
 class Transient(Exception):
-    """A failure that may pass by itself; only this package sees it."""
+    """A failure that may pass by itself, with the pause the server asked for; only this package sees it."""
+
+    def __init__(self, why: str, retry_after: str = "") -> None:
+        super().__init__(why)
+        self.retry_after = retry_after
 
 
 @dataclass

@@ -75,7 +75,7 @@ class Bucket:
                     return dict(getattr(self._client, operation)(Bucket=self.name, **arguments))
             except Transient as error:
                 count += 1
-                self.patience.wait(count, f"{what}: {error}", failures.retry_after(error.__cause__ or error))
+                self.patience.wait(count, f"{what}: {error}", error.retry_after)
 
     def read(self, body: Any, what: str) -> Iterator[Chunk]:
         """The body of an answer in large pieces.

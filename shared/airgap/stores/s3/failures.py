@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import email.utils
 import socket
 import time
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from airgap.errors import AccessDenied, AirgapError, InvalidInput, NotFound, StoreError
@@ -74,11 +75,6 @@ def misconfigured(error: Exception) -> AirgapError:
     return InvalidInput(f"S3 cannot be used like this: {text}", hint="check the AWS_… variables and ~/.aws/config")
 
 
-def retry_after(error: BaseException) -> str:
-    """How long a server asks us to wait, in its own words."""
-    return _header(getattr(error, "response", {}), "retry-after")
-
-
 def _refusal(response: dict[str, Any], what: str, host: str, bucket: str) -> Exception:
     """An answer that was no success."""
     status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
@@ -89,7 +85,7 @@ def _refusal(response: dict[str, Any], what: str, host: str, bucket: str) -> Exc
     if code in ("NoSuchUpload", "InvalidPart"):
         return Gone(said)
     if code in _PASSING or status in STATUSES:
-        return Transient(said)
+        return Transient(said, _header(response, "retry-after"))
     if code in _REGION or status in (301, 307):
         return _elsewhere(response, f"{what}: {said}", bucket)
     if code == "RequestTimeTooSkewed":
@@ -116,12 +112,13 @@ def _elsewhere(response: dict[str, Any], message: str, bucket: str) -> StoreErro
 
 
 def _skew(response: dict[str, Any]) -> str:
-    """How far this machine's clock is from the server's."""
+    """How far this machine's clock is from the server's, which tells its own beside the refusal."""
+    told = str(response.get("Error", {}).get("ServerTime", ""))
     try:
-        theirs = email.utils.parsedate_to_datetime(_header(response, "date")).timestamp()
-    except (TypeError, ValueError):
+        there = datetime.fromisoformat(told) if told else parsedate_to_datetime(_header(response, "date"))
+        seconds = round(time.time() - there.timestamp())
+    except (TypeError, ValueError, OverflowError):
         return "set this machine's clock"
-    seconds = round(time.time() - theirs)
     return f"this machine's clock is {abs(seconds)} s {'ahead of' if seconds > 0 else 'behind'} the server's; set it"
 
 

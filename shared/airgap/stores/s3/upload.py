@@ -129,9 +129,11 @@ def _put_in_parts(bucket: Bucket, key: str, descriptor: Descriptor, content: Con
     """
     failures = 0
     while True:
-        upload, *others = _unfinished(bucket, key, exactly=True) or [_begin(bucket, key, descriptor)]
+        listed = [(upload, _listed(bucket, upload)) for upload in _unfinished(bucket, key, exactly=True)]
+        listed.sort(key=lambda known: -len(known[1]))
+        (upload, there), *others = listed or [(_begin(bucket, key, descriptor), {})]
         try:
-            _complete(bucket, upload, sender.send_all(upload, _listed(bucket, upload), content))
+            _complete(bucket, upload, sender.send_all(upload, there, content))
         except Gone as gone:
             if is_there(bucket, key, descriptor):
                 return
@@ -141,7 +143,7 @@ def _put_in_parts(bucket: Bucket, key: str, descriptor: Descriptor, content: Con
             _abort(bucket, upload)
             raise
         else:
-            for other in others:
+            for other, _ in others:
                 _abort(bucket, other)
             return
 
@@ -234,23 +236,25 @@ def _begin(bucket: Bucket, key: str, descriptor: Descriptor) -> _Upload:
 
 
 def _unfinished(bucket: Bucket, prefix: str, *, exactly: bool = False) -> list[_Upload]:
-    """Uploads below a prefix, or of that very key, newest first; none where the store does not tell."""
+    """Uploads below a prefix, or of that very key; none where the store does not tell."""
     try:
         answer = bucket.call(f"cannot list uploads to `{prefix}`", "list_multipart_uploads", Prefix=prefix)
     except StoreError:
         return []
-    listed = [entry for entry in answer.get("Uploads") or () if not exactly or entry["Key"] == prefix]
-    listed.sort(key=lambda entry: str(entry.get("Initiated", "")), reverse=True)
-    return [_Upload(str(entry["Key"]), str(entry["UploadId"])) for entry in listed]
+    listed = [_Upload(str(entry["Key"]), str(entry["UploadId"])) for entry in answer.get("Uploads") or ()]
+    return [upload for upload in listed if not exactly or upload.key == prefix]
 
 
 def _listed(bucket: Bucket, upload: _Upload) -> dict[int, _Part]:
-    """What the server has of an upload."""
+    """What the server has of an upload, some thousand parts at a time."""
     parts: dict[int, _Part] = {}
     marker = 0
+    what = f"cannot list the parts of `{upload.key}`"
     while True:
-        what = f"cannot list the parts of `{upload.key}`"
-        answer = bucket.call(what, "list_parts", **upload.named, PartNumberMarker=marker)
+        try:
+            answer = bucket.call(what, "list_parts", **upload.named, PartNumberMarker=marker)
+        except Gone:
+            return {}
         for entry in answer.get("Parts") or ():
             parts[int(entry["PartNumber"])] = _Part(str(entry["ETag"]), int(entry["Size"]))
         following = int(answer.get("NextPartNumberMarker") or 0)
