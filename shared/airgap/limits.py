@@ -55,4 +55,4 @@ RETRY_AFTER_MOST_SECONDS: Final = 600.0
 # Buckets. An upload has at most 10,000 parts of 5 MiB or more (Amazon S3 User Guide, "Multipart upload limits").
 S3_PART: Final = 8 * MIB
 S3_PARTS: Final = 10_000
-S3_BUFFERS: Final = 4  # parts that are in memory at a time, over all blobs
+S3_BUFFERS: Final = 3  # parts that are in memory at a time, over all blobs

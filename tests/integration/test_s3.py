@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
-from tests.support.cli import kubectl_airgap
+from tests.support.cli import SCRIPTS, kubectl_airgap, run
 from tests.support.images import add_image, add_index
 from tests.support.registry import Registry, store_for
 from tests.support.s3 import S3Server
 
+from airgap import limits
 from airgap.references import Reference
 from airgap.stores.memory import MemoryStore
 from airgap.transfer import engine, plan
@@ -24,10 +27,14 @@ def source(registry: Registry) -> tuple[Reference, ...]:
     add_image(origin, f"{repository}/plain:1", size=300_000)
     add_index(origin, f"{repository}/multi:2")
     names = (Reference.parse(f"{repository}/plain:1"), Reference.parse(f"{repository}/multi:2"))
+    store(origin, names, registry)
+    return names
+
+
+def store(origin: MemoryStore, names: tuple[Reference, ...], registry: Registry) -> None:
     graph = walk(origin, names)
     target = store_for(registry)
     engine.run(plan.plan(graph, target, {name: name for name in names}), origin, target)
-    return names
 
 
 def images(names: tuple[Reference, ...]) -> list[object]:
@@ -55,7 +62,26 @@ def test_what_is_packed_there_is_pushed_from_there(
     inside = registry.repository()
     pushed = kubectl_airgap("push", place, inside, "--lock", tmp_path / "lock.yaml")
     assert pushed.returncode == 0, pushed.stderr
-    store = store_for(registry)
+    there = store_for(registry)
     for name in source:
         copy = Reference.parse(f"{inside}/{name.repository}:{name.tag}")
-        assert store.resolve(copy).digest == store.resolve(name).digest
+        assert there.resolve(copy).digest == there.resolve(name).digest
+
+
+# In a process of its own, since one that is started by us would begin with our size.
+_MEASURED = """
+import resource, subprocess, sys
+print(subprocess.call(sys.argv[1:]), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+
+@pytest.mark.undisturbed
+def test_memory_does_not_grow_with_what_is_sent_to_a_bucket(s3_login: S3Server, registry: Registry) -> None:
+    origin, name = MemoryStore(), Reference.parse(f"{registry.repository()}/large:1")
+    add_image(origin, str(name), layers=[(os.urandom(20 * limits.MIB), "sha256:0") for _ in range(6)])
+    store(origin, (name,), registry)
+    command = ("pack", "--image", name, "-o", s3_login.location(), "--s3-endpoint", s3_login.endpoint, "-q")
+    done = run(sys.executable, "-c", _MEASURED, SCRIPTS / "kubectl-airgap", *command)
+    status, kibibytes = done.stdout.split()
+    assert status == "0", done.stderr
+    assert int(kibibytes) * limits.KIB < 120 * limits.MIB

@@ -70,6 +70,8 @@ class Bucket:
         count = 0
         while True:
             self.patience.check()
+            if hasattr(arguments.get("Body"), "seek"):
+                arguments["Body"].seek(0)
             try:
                 with self._explained(what):
                     return dict(getattr(self._client, operation)(Bucket=self.name, **arguments))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import mmap
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,11 +18,12 @@ from typing import Final
 
 from airgap import limits
 from airgap.descriptors import Descriptor
-from airgap.errors import ContentError, NotFound, StoreError
-from airgap.stores import Chunk, Content
+from airgap.errors import ContentError, ContentMismatch, NotFound, StoreError
+from airgap.stores import Content
 from airgap.stores.s3.client import Bucket
 from airgap.stores.s3.failures import Gone
 
+_Body = bytes | bytearray | mmap.mmap
 DIGEST: Final = "airgap-digest"
 """The key of an object's metadata that says what it is, so that a name and a size need not be believed."""
 
@@ -46,6 +48,18 @@ class Room:
         """Give a place back."""
         self._free.release()
 
+    @contextlib.contextmanager
+    def place(self, size: int) -> Iterator[None]:
+        """A place for so many bytes; what is no larger than a chunk needs none."""
+        if size <= limits.CHUNK:
+            yield
+            return
+        self.take()
+        try:
+            yield
+        finally:
+            self.give()
+
 
 def part_size(size: int, least: int = limits.S3_PART) -> int:
     """The size of all parts but the last: as small as the number of parts allows, in whole MiB above `least`."""
@@ -53,7 +67,7 @@ def part_size(size: int, least: int = limits.S3_PART) -> int:
     return least if needed <= least else -(-needed // limits.MIB) * limits.MIB
 
 
-def put(bucket: Bucket, key: str, data: bytes | bytearray, descriptor: Descriptor, **conditions: str) -> str:
+def put(bucket: Bucket, key: str, data: _Body, descriptor: Descriptor, **conditions: str) -> str:
     """Store one object in one request; its ETag.
 
     Its MD5 goes along: every store checks it, and a bucket with object locks asks for it.
@@ -74,16 +88,10 @@ def put(bucket: Bucket, key: str, data: bytes | bytearray, descriptor: Descripto
 def put_blob(bucket: Bucket, key: str, descriptor: Descriptor, content: Content, room: Room, part: int) -> None:
     """Store a blob, in one request where it has no more than `part` bytes; where `content` fails, nothing is kept."""
     if descriptor.size > part:
-        _put_in_parts(bucket, key, descriptor, content, _Sender(bucket, room, part_size(descriptor.size, part)))
+        _put_in_parts(bucket, key, descriptor, content, _Sender(bucket, room), part_size(descriptor.size, part))
         return
-    room.take()
-    try:
-        whole = bytearray()
-        for chunk in content(0):
-            whole += chunk
-        put(bucket, key, whole, descriptor)
-    finally:
-        room.give()
+    with room.place(descriptor.size):
+        put(bucket, key, _Pieces(descriptor, content, descriptor.size, key).next(), descriptor)
 
 
 def is_there(bucket: Bucket, key: str, descriptor: Descriptor) -> bool:
@@ -121,7 +129,9 @@ class _Part:
     size: int
 
 
-def _put_in_parts(bucket: Bucket, key: str, descriptor: Descriptor, content: Content, sender: _Sender) -> None:
+def _put_in_parts(
+    bucket: Bucket, key: str, descriptor: Descriptor, content: Content, sender: _Sender, size: int
+) -> None:
     """Send what is lacking of an upload, and complete it.
 
     Another process may do the same at the same time, since equal content has equal parts; whoever is last finds the
@@ -133,7 +143,7 @@ def _put_in_parts(bucket: Bucket, key: str, descriptor: Descriptor, content: Con
         listed.sort(key=lambda known: -len(known[1]))
         (upload, there), *others = listed or [(_begin(bucket, key, descriptor), {})]
         try:
-            _complete(bucket, upload, sender.send_all(upload, there, content))
+            _complete(bucket, upload, sender.send_all(upload, there, _Pieces(descriptor, content, size, key)))
         except Gone as gone:
             if is_there(bucket, key, descriptor):
                 return
@@ -151,22 +161,23 @@ def _put_in_parts(bucket: Bucket, key: str, descriptor: Descriptor, content: Con
 class _Sender:
     """Sends the parts of one upload in threads of their own, as many at a time as there is room for."""
 
-    def __init__(self, bucket: Bucket, room: Room, size: int) -> None:
+    def __init__(self, bucket: Bucket, room: Room) -> None:
         self._bucket = bucket
         self._room = room
-        self._size = size
         self._failure: BaseException | None = None
 
-    def send_all(self, upload: _Upload, there: Mapping[int, _Part], content: Content) -> dict[int, str]:
+    def send_all(self, upload: _Upload, there: Mapping[int, _Part], pieces: _Pieces) -> dict[int, str]:
         """Part number → ETag, of all parts; what is `there` already is hashed and not sent."""
         tags: dict[int, str] = {}
         threads: list[threading.Thread] = []
         self._failure = None
         try:
-            for number, data in enumerate(self._pieces(content(0)), 1):
-                part = (upload, number, data, there.get(number), tags)
+            while pieces.left:
+                number = len(threads) + 1
+                part = (upload, number, self._next(pieces), there.get(number), tags)
                 threads.append(threading.Thread(target=self._send, args=part, daemon=True))
                 threads[-1].start()
+                del part  # or it would stay in memory until the next one is complete
                 self._check()
         finally:
             for thread in threads:
@@ -174,22 +185,16 @@ class _Sender:
         self._check()
         return tags
 
-    def _pieces(self, chunks: Iterator[Chunk]) -> Iterator[bytearray]:
-        """Content in parts, each in a place that its sending gives back."""
-        pieces = _pieces(chunks, self._size)
-        while True:
-            self._room.take()
-            try:
-                piece = next(pieces, None)
-            except BaseException:
-                self._room.give()
-                raise
-            if piece is None:
-                self._room.give()
-                return
-            yield piece
+    def _next(self, pieces: _Pieces) -> _Body:
+        """The next part, in a place that its sending gives back."""
+        self._room.take()
+        try:
+            return pieces.next()
+        except BaseException:
+            self._room.give()
+            raise
 
-    def _send(self, upload: _Upload, number: int, data: bytearray, there: _Part | None, tags: dict[int, str]) -> None:
+    def _send(self, upload: _Upload, number: int, data: _Body, there: _Part | None, tags: dict[int, str]) -> None:
         try:
             encoded, plain = _md5(data)
             if there == _Part(f'"{plain}"', len(data)):
@@ -208,20 +213,42 @@ class _Sender:
             raise self._failure
 
 
-def _pieces(chunks: Iterator[Chunk], size: int) -> Iterator[bytearray]:
-    """Chunks, joined and cut to `size`; the last piece may be smaller."""
-    piece = bytearray()
-    for chunk in chunks:
-        rest = memoryview(chunk)
-        while rest:
-            taken = rest[: size - len(piece)]
-            piece += taken
-            rest = rest[len(taken) :]
-            if len(piece) == size:
-                yield piece
-                piece = bytearray()
-    if piece:
-        yield piece
+class _Pieces:
+    """Content in pieces of one size, of which the last may be smaller.
+
+    Large pieces are mappings: they leave memory when they are done with, whatever the allocator would rather keep.
+    """
+
+    def __init__(self, descriptor: Descriptor, content: Content, size: int, place: str) -> None:
+        self._wanted = f"{descriptor.digest}, {descriptor.size} bytes"
+        self._chunks = content(0)
+        self._size = size
+        self._place = place
+        self._rest = memoryview(b"")
+        self.left = descriptor.size
+
+    def next(self) -> _Body:
+        """The next piece; the last one once the content has been found right to its end."""
+        size = min(self._size, self.left)
+        piece = mmap.mmap(-1, size) if size > limits.CHUNK else bytearray(size)
+        with memoryview(piece) as view:
+            for start, taken in self._taken(size):
+                view[start : start + len(taken)] = taken
+        self.left -= size
+        if not self.left and (self._rest or any(self._chunks)):
+            raise ContentMismatch(self._place, self._wanted, "longer than that")
+        return piece
+
+    def _taken(self, size: int) -> Iterator[tuple[int, memoryview]]:
+        """So many bytes, as they come, each with its place in the piece."""
+        start = 0
+        while start < size:
+            self._rest = self._rest or memoryview(next(self._chunks, b""))
+            if not self._rest:
+                raise ContentMismatch(self._place, self._wanted, "cut short")
+            taken, self._rest = self._rest[: size - start], self._rest[size - start :]
+            yield start, taken
+            start += len(taken)
 
 
 def _begin(bucket: Bucket, key: str, descriptor: Descriptor) -> _Upload:
@@ -276,7 +303,7 @@ def _abort(bucket: Bucket, upload: _Upload) -> None:
         bucket.call(f"cannot abort the upload of `{upload.key}`", "abort_multipart_upload", **upload.named)
 
 
-def _md5(data: bytes | bytearray) -> tuple[str, str]:
+def _md5(data: _Body) -> tuple[str, str]:
     """The MD5 as a header has it, and as an ETag has it; against accidents, not against people."""
     fresh = hashlib.md5(data, usedforsecurity=False)
     return base64.b64encode(fresh.digest()).decode(), fresh.hexdigest()
