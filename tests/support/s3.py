@@ -21,6 +21,7 @@ import pytest
 from airgap import limits
 from airgap.stores.registry.retry import Patience
 from airgap.stores.s3 import BucketFiles, Location, S3Access
+from tests.support.registry import make_authority
 from tests.support.tools import require
 
 READY = "ready"
@@ -30,12 +31,14 @@ _ENVIRONMENT = {**os.environ, "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}  # seven 
 
 @dataclass(frozen=True)
 class S3Server:
-    """Where the server answers, and the key that may do everything."""
+    """Where the server answers, and the key that may do everything; `https` is trusted by `ca_file` alone."""
 
     endpoint: str
     access_key: str = "airgap-test"
     secret_key: str = "not-a-secret"
     region: str = "us-east-1"
+    https: str = ""
+    ca_file: Path = Path()
 
     def bucket(self) -> str:
         """A new bucket."""
@@ -100,11 +103,12 @@ def bucket_files(
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """SeaweedFS on loopback; `bucket()` makes a new one for a test."""
     folder = tmp_path_factory.mktemp("s3")
-    server = S3Server(f"http://127.0.0.1:{(ports := _free_ports(4))[3]}")
+    ports, made = _free_ports(5), make_authority(folder)
+    server = S3Server(f"http://127.0.0.1:{ports[3]}", https=f"https://127.0.0.1:{ports[4]}", ca_file=made.ca_file)
+    tls = [f"-s3.port.https={ports[4]}", f"-s3.cert.file={made.certificate}", f"-s3.key.file={made.key}"]
+    command = [*_command(folder, ports[:4], server), *tls]
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            _command(folder, ports, server), stdout=log, stderr=log, cwd=folder, env=_ENVIRONMENT
-        )
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env=_ENVIRONMENT)
     try:
         _wait(server, process, folder / "log")
         yield server

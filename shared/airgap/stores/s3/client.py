@@ -6,6 +6,7 @@ boto3 signs and parses. Retries are ours, so that one policy waits, and a stoppe
 from __future__ import annotations
 
 import contextlib
+import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,18 +114,22 @@ def _connect(access: S3Access) -> Any:
     Raises:
         InvalidInput: an endpoint, profile or region that cannot be meant; plain HTTP that the user has not allowed.
     """
-    from botocore.exceptions import BotoCoreError
+    from botocore.exceptions import BotoCoreError, ClientError
 
     if access.endpoint:
         _check_endpoint(access.endpoint, access.trust)
     try:
         client, has_login = _made(access, from_machine=False)
-        if not has_login and urlsplit(client.meta.endpoint_url).hostname.endswith(_OWN_HOSTS):
+        if not has_login and _is_amazons(client.meta.endpoint_url):
             client, _ = _made(access, from_machine=True)
-    except (BotoCoreError, ValueError) as error:
+    except (BotoCoreError, ClientError, ValueError) as error:
         raise failures.misconfigured(error) from error
     _check_endpoint(client.meta.endpoint_url, access.trust)
     return client
+
+
+def _is_amazons(endpoint: str) -> bool:
+    return (urlsplit(endpoint).hostname or "").endswith(_OWN_HOSTS)
 
 
 def _made(access: S3Access, *, from_machine: bool) -> tuple[Any, bool]:
@@ -163,10 +168,15 @@ def _config(access: S3Access, profile: Mapping[str, Any]) -> Any:
 
 def _session(url: str, access: S3Access, session: Any) -> Any:
     """The library's transport with our certificates: it takes one file in place of all others, we add to them."""
+    import urllib3
     from botocore.httpsession import URLLib3Session
     from botocore.utils import get_environ_proxies
 
     context = access.trust.context(urlsplit(url).netloc)
+    if (
+        context.verify_mode is ssl.CERT_NONE
+    ):  # which the user asked for by name, and need not be told with every request
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
     if own := session.get_config_variable("ca_bundle"):
         with durable.explained(Path(own)):
             context.load_verify_locations(own)
