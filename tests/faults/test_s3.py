@@ -277,6 +277,32 @@ def test_f59_a_conditional_write_whose_answer_was_lost_is_not_taken_for_a_lost_r
         assert verify(bundle).images == 1
 
 
+def test_f59_a_store_without_conditional_writes_is_asked_what_is_there_instead(
+    s3_login: S3Server, at: Location
+) -> None:
+    first, second = image(), image()
+    pack(s3_login, at, first)
+    unknown = refusal(501, "NotImplemented")
+    with (
+        behind(s3_login, Fault("PUT", "/airgap-inventory.json", answer=unknown)) as proxy,
+        through(proxy, s3_login, at) as files,
+        LayoutWriter(files, second.composition.layout.members) as writer,
+    ):
+        fill(writer, second)
+        pack(s3_login, at, image())
+        with pytest.raises(LostRace):
+            writer.finish()
+    with (
+        behind(s3_login, Fault("PUT", "/index.json", answer=unknown)) as proxy,
+        through(proxy, s3_login, at) as files,
+        LayoutWriter(files, second.composition.layout.members) as writer,
+    ):
+        fill(writer, second)
+        writer.finish()
+    with reader.read(LayoutStore(bucket_files(s3_login, at))) as bundle:
+        assert bundle.references == (second.reference,)
+
+
 def test_f59_a_clock_that_is_off_is_said_to_be_and_by_how_much(s3_login: S3Server, at: Location) -> None:
     then = (datetime.now(UTC) + timedelta(seconds=1200)).strftime("%Y-%m-%dT%H:%M:%SZ")
     told = refusal(403, "RequestTimeTooSkewed", extra=f"<ServerTime>{then}</ServerTime>")
@@ -287,7 +313,7 @@ def test_f59_a_clock_that_is_off_is_said_to_be_and_by_how_much(s3_login: S3Serve
     ):
         files.document("index.json", 1000)
     assert "RequestTimeTooSkewed" in caught.value.message
-    assert re.search(r"(1199|1200|1201) s behind", caught.value.hint)
+    assert re.search(r"\b1(19\d|200) s behind", caught.value.hint)
 
 
 def test_f59_a_redirect_to_another_region_is_explained_and_nothing_signed_goes_there(

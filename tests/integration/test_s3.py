@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.support.cli import SCRIPTS, kubectl_airgap, run
+from tests.support.cli import SCRIPTS, check_refusal, kubectl_airgap, run
 from tests.support.images import add_image, add_index
 from tests.support.registry import Registry, store_for
 from tests.support.s3 import S3Server
@@ -66,6 +66,53 @@ def test_what_is_packed_there_is_pushed_from_there(
     for name in source:
         copy = Reference.parse(f"{inside}/{name.repository}:{name.tag}")
         assert there.resolve(copy).digest == there.resolve(name).digest
+
+
+@pytest.mark.parametrize("case", ["flipped", "cut", "gone", "manifest.json", "airgap-inventory.json", "index.json"])
+def test_whatever_is_damaged_in_a_bucket_is_named(
+    case: str, source: tuple[Reference, ...], s3_login: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRGAP_S3_ENDPOINT", s3_login.endpoint)
+    at = s3_login.location()
+    assert kubectl_airgap("pack", *images(source), "-o", at).returncode == 0
+    objects = s3_login.keys(at)
+    largest = max(objects, key=lambda name: objects[name])
+    if case in objects:
+        s3_login.change(at, case, lambda data: data.replace(b"sha256:1", b"sha256:2").replace(b"plain", b"plane"))
+    elif case == "gone":
+        s3_login.remove(at, largest)
+    else:
+        s3_login.change(at, largest, lambda data: data[:-1] + (bytes([data[-1] ^ 1]) if case == "flipped" else b""))
+    named = case if case in objects else largest.rpartition("/")[2]
+    if case == "airgap-inventory.json":
+        named = "the inventory is not the one"
+    check_refusal(kubectl_airgap("verify", at), 3, named)
+
+
+def test_a_delta_may_be_made_against_a_bundle_in_a_bucket(
+    source: tuple[Reference, ...], s3_login: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRGAP_S3_ENDPOINT", s3_login.endpoint)
+    at = s3_login.location()
+    assert kubectl_airgap("pack", *images(source[:1]), "-o", at).returncode == 0
+    done = kubectl_airgap("pack", *images(source), "--since", at, "-o", f"{tmp_path}/delta/")
+    assert done.returncode == 0, done.stderr
+    assert "are left to the other side" in done.stderr
+
+
+def test_of_a_bundle_in_a_bucket_the_lock_is_written_here(
+    source: tuple[Reference, ...],
+    s3_login: S3Server,
+    registry: Registry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AIRGAP_S3_ENDPOINT", s3_login.endpoint)
+    monkeypatch.chdir(tmp_path)
+    at = s3_login.location()
+    assert kubectl_airgap("pack", *images(source), "-o", at).returncode == 0
+    assert kubectl_airgap("push", at, registry.repository()).returncode == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["shop.lock.yaml"]
 
 
 # In a process of its own, since one that is started by us would begin with our size.

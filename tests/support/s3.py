@@ -59,6 +59,11 @@ class S3Server:
             found = client.get_object(**at)
             client.put_object(**at, Body=change(found["Body"].read()), Metadata=found["Metadata"])
 
+    def remove(self, location: Location, name: str) -> None:
+        """Delete an object."""
+        with contextlib.closing(self.client()) as client:
+            client.delete_object(Bucket=location.bucket, Key=location.key(name))
+
     def keys(self, location: Location) -> dict[str, int]:
         """The size of every object at a place, by its name there."""
         with contextlib.closing(self.client()) as client:

@@ -30,6 +30,10 @@ class Gone(Exception):
     """A multipart upload, or a part of it, is not there any more; only this package sees it."""
 
 
+class Unsupported(StoreError):
+    """The store does not know what was asked for."""
+
+
 class NoBucket(NotFound):
     """It is the bucket that is not there, not only a key in it."""
 
@@ -101,6 +105,8 @@ def _permanent(status: int, code: str, message: str, bucket: str) -> AirgapError
     if status == 403:
         hint = f"the login needs s3:GetObject, s3:ListBucket and, to write, s3:PutObject for the bucket `{bucket}`"
         return AccessDenied(message, hint=hint)
+    if status == 501 or code == "NotImplemented":
+        return Unsupported(message)
     return NotFound(message) if status == 404 else StoreError(message)
 
 
