@@ -20,6 +20,7 @@ BLOB: Final = 2**53 - 1  # the largest integer that every JSON reader agrees on
 # What servers say to us.
 TOKEN: Final = 64 * KIB
 ERROR_BODY: Final = 64 * KIB
+HEAD: Final = 64 * KIB  # status line and headers; the HTTP library bounds their number by 100
 REALM_URL: Final = 2 * KIB
 REDIRECTS: Final = 5
 CREDENTIAL_SECONDS: Final = 60.0  # that a credential plugin may take; some open a browser
@@ -45,12 +46,20 @@ INVENTORY: Final = 256 * MIB
 CHUNK: Final = 1 * MIB
 WORKERS: Final = 6
 WORKERS_MOST: Final = 128
+UPLOAD_WHOLE: Final = 64 * MIB  # goes up in one request: what a broken connection costs again at most
+UPLOAD_CHUNK: Final = 32 * MIB  # of what is larger: a request costs milliseconds, a lost chunk is sent again
+UPLOAD_CHUNK_SMALL: Final = 4 * MIB  # the most that GHCR takes in a chunk
+UPLOAD_CHUNK_LEAST: Final = 64 * KIB  # that a user may ask for; nginx takes 1 MiB unless told otherwise
+UPLOAD_CHUNK_MOST: Final = 5 * GIB  # what S3, behind many registries, takes at once
+JOURNAL: Final = 16 * MIB
 CONNECT_SECONDS: Final = 15.0
 STALL_SECONDS: Final = 60.0
+STALL_BYTES: Final = 1 * KIB  # a line that carries less in that time stands still
 ATTEMPTS: Final = 6  # without progress; any progress starts the count anew
 BACKOFF_SECONDS: Final = 1.0
 BACKOFF_MOST_SECONDS: Final = 60.0
 RETRY_AFTER_MOST_SECONDS: Final = 600.0
+SENT_AGAIN: Final = 1 * GIB  # of one blob, by servers that ignore ranges; more is an error instead of a loop
 
 # Buckets. An upload has at most 10,000 parts of 5 MiB or more (Amazon S3 User Guide, "Multipart upload limits").
 S3_PART: Final = 8 * MIB

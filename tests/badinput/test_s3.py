@@ -169,7 +169,7 @@ def test_b64_a_ca_bundle_of_the_configuration_that_is_not_there_is_named(
 def test_b64_a_certificate_is_trusted_by_any_of_the_usual_ways_and_else_not(
     s3_login: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "not trusted" in refusal(impatient(s3_login.https)).message
+    assert "signed by a CA that is not trusted" in refusal(impatient(s3_login.https)).message
     ask(impatient(s3_login.https, trust=Trust.of(s3_login.ca_file)))
     ask(impatient(s3_login.https, trust=Trust.of(None, unverified=[s3_login.https.removeprefix("https://")])))
     for name in ("SSL_CERT_FILE", "AWS_CA_BUNDLE"):

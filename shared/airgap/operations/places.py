@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from airgap import durable
 from airgap.bundles import reader
-from airgap.bundles.composition import Composition
+from airgap.bundles.composition import INVENTORY_FILE, Composition, digest_of
 from airgap.bundles.reader import Bundle
 from airgap.errors import InvalidInput
 from airgap.operations.environment import Run
@@ -83,6 +84,16 @@ def beside(place: str, suffix: str) -> Path:
         return Path(name_of(place) + suffix)
     path = Path(place)
     return path.with_name(path.name.removesuffix(".tar") + suffix) if path.name else Path(name_of(place) + suffix)
+
+
+def journal_of(bundle: Bundle) -> Path:
+    """Where a push notes its open uploads: beside the bundle, or in the user's state where that cannot be written."""
+    path = beside(bundle.place, ".push.json")
+    if Path(bundle.place).exists() and os.access(path.absolute().parent, os.W_OK):
+        return path
+    inventory = digest_of(bundle.documents[INVENTORY_FILE]).partition(":")[2]
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state, "airgap", inventory, "push.json")
 
 
 def _is_directory(place: str) -> bool:

@@ -32,8 +32,8 @@ class Patience:
     """Counts failures in a row and waits between them; `stopped` ends every wait at once."""
 
     stopped: threading.Event = field(default_factory=threading.Event)
-    attempts: int = limits.ATTEMPTS
-    backoff: float = limits.BACKOFF_SECONDS
+    attempts: int = field(default_factory=lambda: limits.ATTEMPTS)
+    backoff: float = field(default_factory=lambda: limits.BACKOFF_SECONDS)
 
     def wait(self, failures: int, why: str, retry_after: str = "") -> None:
         """Wait before trying again after the given number of failures without progress.

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from airgap import __version__, durable, limits
 from airgap.errors import InvalidInput
 from airgap.stores import Chunk
+from airgap.stores.pace import Pace
 from airgap.stores.registry.retry import Patience, Transient
 from airgap.stores.registry.trust import Trust, is_loopback
 from airgap.stores.s3 import failures
@@ -34,6 +35,7 @@ class S3Access:
         trust: whose certificates count, and who may be spoken to without TLS.
         patience: how often a request is tried.
         workers: how many requests are sent at a time.
+        pace: the limit over everything that is sent and received.
     """
 
     endpoint: str = ""
@@ -41,6 +43,7 @@ class S3Access:
     trust: Trust = field(default_factory=Trust)
     patience: Patience = field(default_factory=Patience)
     workers: int = limits.WORKERS
+    pace: Pace = field(default_factory=Pace)
 
 
 class Bucket:
@@ -49,6 +52,7 @@ class Bucket:
     def __init__(self, name: str, access: S3Access) -> None:
         self.name = name
         self.patience = access.patience
+        self._pace = access.pace
         self._client = _connect(access)
         self.host = urlsplit(self._client.meta.endpoint_url).netloc
 
@@ -71,8 +75,7 @@ class Bucket:
         count = 0
         while True:
             self.patience.check()
-            if hasattr(arguments.get("Body"), "seek"):
-                arguments["Body"].seek(0)
+            self._begin(arguments.get("Body", b""))
             try:
                 with self._explained(what):
                     return dict(getattr(self._client, operation)(Bucket=self.name, **arguments))
@@ -93,7 +96,14 @@ class Bucket:
                     chunk = body.read(limits.CHUNK)
                 if not chunk:
                     return
+                self._pace.take(len(chunk))
                 yield chunk
+
+    def _begin(self, body: Any) -> None:
+        """Wait until a body may be sent; one that is read as a file is, and has been sent before, is sent from 0."""
+        self._pace.take(len(body))
+        if hasattr(body, "seek"):
+            body.seek(0)
 
     @contextlib.contextmanager
     def _explained(self, what: str) -> Iterator[None]:

@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from airgap.errors import AccessDenied, AirgapError, InvalidInput, NotFound, StoreError
+from airgap.stores.registry.explaining import cause, innermost, tls_failure
 from airgap.stores.registry.retry import STATUSES, Transient
 
 CHANGED: Final = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
@@ -55,13 +56,13 @@ def explained(error: Exception, what: str, host: str, bucket: str) -> Exception:
     if isinstance(error, exceptions.ClientError):
         return _refusal(error.response, what, host, bucket)
     if isinstance(error, exceptions.SSLError):
-        return _tls(error, host)
+        return tls_failure(innermost(error), host)
     if isinstance(error, exceptions.EndpointConnectionError):
         return _unreachable(error, host)
     if isinstance(error, exceptions.ProxyConnectionError):
         return StoreError(f"the proxy on the way to `{host}` refuses", hint="check HTTPS_PROXY and NO_PROXY")
     if isinstance(error, exceptions.ConnectionError | exceptions.HTTPClientError | exceptions.IncompleteReadError):
-        return Transient(f"the connection to `{host}` broke: {_last_words(error)}")
+        return Transient(f"the connection to `{host}` broke: {_one_line(cause(error))}")
     return misconfigured(error)
 
 
@@ -140,38 +141,12 @@ def _header(response: dict[str, Any], name: str) -> str:
 
 
 def _unreachable(error: Exception, host: str) -> Exception:
-    root = _root(error)
+    root = innermost(error)
     if isinstance(root, ConnectionRefusedError):
         return StoreError(f"`{host}` refuses the connection", hint="is it running, and is this its port?")
     if isinstance(root, socket.gaierror):
         return StoreError(f"`{host}` is not known: {root.strerror}", hint="check --s3-endpoint, the region, and DNS")
-    return Transient(f"the connection to `{host}` broke: {_last_words(error)}")
-
-
-def _tls(error: Exception, host: str) -> StoreError:
-    text = str(error)
-    if "WRONG_VERSION_NUMBER" in text or "record layer failure" in text.lower():
-        return StoreError(f"`{host}` does not speak TLS", hint="write the endpoint with http:// if that is meant to be")
-    if "CERTIFICATE_VERIFY_FAILED" in text:
-        reason = _one_line(text.rpartition("certificate verify failed: ")[2].partition(" (_ssl")[0])
-        return StoreError(
-            f"the certificate of `{host}` is not trusted: {reason}", hint="trust its CA with --ca-file FILE"
-        )
-    return StoreError(f"no TLS connection to `{host}`: {_last_words(error)}")
-
-
-def _root(error: BaseException) -> BaseException:
-    """The innermost cause: botocore and urllib3 wrap a socket's error several times."""
-    seen: set[int] = set()
-    while id(error) not in seen:
-        seen.add(id(error))
-        error = error.__cause__ or error.__context__ or error
-    return error
-
-
-def _last_words(error: BaseException) -> str:
-    root = _root(error)
-    return _one_line(getattr(root, "strerror", None) or str(root) or type(root).__name__)
+    return Transient(f"the connection to `{host}` broke: {_one_line(cause(error))}")
 
 
 def _one_line(text: str) -> str:
