@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.cli import check_refusal, kubectl_airgap
-from tests.support.faultproxy import sink
+from tests.support.faultproxy import fault_proxy, sink
 from tests.support.s3 import S3Server
 
 from airgap.errors import AccessDenied, AirgapError, InvalidInput, NotFound, StoreError
@@ -176,6 +176,17 @@ def test_b64_a_certificate_is_trusted_by_any_of_the_usual_ways_and_else_not(
         with monkeypatch.context() as patched:
             patched.setenv(name, str(s3_login.ca_file))
             ask(impatient(s3_login.https))
+
+
+@pytest.mark.parametrize("way", ["flag", "environment"])
+def test_b64_the_bucket_of_a_store_that_is_not_amazons_is_no_part_of_its_host(
+    way: str, s3_login: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with fault_proxy(s3_login.endpoint.removeprefix("http://")) as proxy:
+        endpoint = f"http://localhost:{proxy.host.rpartition(':')[2]}"
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+        ask(impatient(endpoint if way == "flag" else ""))
+        assert proxy.requests == ["GET /ready/x/index.json"]
 
 
 def test_b64_an_endpoint_without_tls_is_said_to_have_none(s3_login: S3Server) -> None:

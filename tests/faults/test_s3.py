@@ -100,6 +100,10 @@ class Made:
     reference: Reference
     composition: Composition
 
+    @property
+    def documents(self) -> dict[str, bytes | None]:
+        return dict(self.composition.layout.members)
+
 
 def image() -> Made:
     origin = MemoryStore()
@@ -116,7 +120,7 @@ def fill(writer: LayoutWriter, made: Made) -> None:
 
 @contextlib.contextmanager
 def writing(s3: S3Server, at: Location, made: Made) -> Iterator[LayoutWriter]:
-    with LayoutWriter(bucket_files(s3, at), made.composition.layout.members) as writer:
+    with LayoutWriter(bucket_files(s3, at), made.documents) as writer:
         fill(writer, made)
         yield writer
 
@@ -269,7 +273,7 @@ def test_f59_a_conditional_write_whose_answer_was_lost_is_not_taken_for_a_lost_r
     with (
         behind(s3_login, lost) as proxy,
         through(proxy, s3_login, at) as files,
-        LayoutWriter(files, made.composition.layout.members) as writer,
+        LayoutWriter(files, made.documents) as writer,
     ):
         fill(writer, made)
         writer.finish()
@@ -286,7 +290,7 @@ def test_f59_a_store_without_conditional_writes_is_asked_what_is_there_instead(
     with (
         behind(s3_login, Fault("PUT", "/airgap-inventory.json", answer=unknown)) as proxy,
         through(proxy, s3_login, at) as files,
-        LayoutWriter(files, second.composition.layout.members) as writer,
+        LayoutWriter(files, second.documents) as writer,
     ):
         fill(writer, second)
         pack(s3_login, at, image())
@@ -295,7 +299,7 @@ def test_f59_a_store_without_conditional_writes_is_asked_what_is_there_instead(
     with (
         behind(s3_login, Fault("PUT", "/index.json", answer=unknown)) as proxy,
         through(proxy, s3_login, at) as files,
-        LayoutWriter(files, second.composition.layout.members) as writer,
+        LayoutWriter(files, second.documents) as writer,
     ):
         fill(writer, second)
         writer.finish()

@@ -125,10 +125,10 @@ print(subprocess.call(sys.argv[1:]), resource.getrusage(resource.RUSAGE_CHILDREN
 @pytest.mark.undisturbed
 def test_memory_does_not_grow_with_what_is_sent_to_a_bucket(s3_login: S3Server, registry: Registry) -> None:
     origin, name = MemoryStore(), Reference.parse(f"{registry.repository()}/large:1")
-    add_image(origin, str(name), layers=[(os.urandom(20 * limits.MIB), "sha256:0") for _ in range(6)])
+    add_image(origin, str(name), layers=[(os.urandom(12 * limits.MIB), "sha256:0") for _ in range(6)])
     store(origin, (name,), registry)
     command = ("pack", "--image", name, "-o", s3_login.location(), "--s3-endpoint", s3_login.endpoint, "-q")
     done = run(sys.executable, "-c", _MEASURED, SCRIPTS / "kubectl-airgap", *command)
     status, kibibytes = done.stdout.split()
     assert status == "0", done.stderr
-    assert int(kibibytes) * limits.KIB < 120 * limits.MIB
+    assert int(kibibytes) * limits.KIB < 112 * limits.MIB

@@ -102,4 +102,4 @@ def _is_directory(place: str) -> bool:
 
 
 def _layout(files: Files, composition: Composition) -> LayoutWriter:
-    return LayoutWriter(files, composition.layout.members)
+    return LayoutWriter(files, dict.fromkeys(reader.DOCUMENTS) | dict(composition.layout.members))

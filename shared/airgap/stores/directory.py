@@ -135,6 +135,11 @@ class _Files:
             durable.write_file(self._path / name, data)
             self.found[name] = data
 
+    def remove(self, name: str) -> None:
+        """Delete a file."""
+        with durable.explained(self._path / name):
+            (self._path / name).unlink(missing_ok=True)
+
 
 def _open_partial(path: Path) -> tuple[Path, int]:
     """What an earlier run has left of a blob; a file of our own where somebody else is writing that."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Final, Protocol
@@ -40,6 +40,9 @@ class Documents(Protocol):
             LostRace: somebody else has changed it meanwhile; theirs stays.
         """
         ...
+
+    def remove(self, name: str) -> None:
+        """Take a document away, if there is one."""
 
 
 class LostRace(StoreError):
@@ -217,13 +220,17 @@ class LayoutStore:
 
 
 class LayoutWriter:
-    """Fills a layout with a bundle whose documents are known: blobs in any order, several at a time.
+    """Fills a layout with a bundle: blobs in any order, several at a time.
 
     What an earlier run has left is kept. `index.json` is written by `finish`, last: until then there is no bundle, or
     the one that was there before.
+
+    Args:
+        files: where it goes.
+        members: name → bytes of every document, or None where an earlier bundle's may not stay.
     """
 
-    def __init__(self, files: Files, members: Iterable[tuple[str, bytes]]) -> None:
+    def __init__(self, files: Files, members: Mapping[str, bytes | None]) -> None:
         self._files = files
         self._store = LayoutStore(files)
         self._members = dict(members)
@@ -268,8 +275,11 @@ class LayoutWriter:
         Raises:
             LostRace: somebody else has written a bundle there meanwhile; theirs stays.
         """
-        for name in sorted(self._members, key=lambda name: name == INDEX_FILE):
-            self._documents.write(name, self._members[name])
+        for name, data in sorted(self._members.items(), key=lambda member: member[0] == INDEX_FILE):
+            if data is None:
+                self._documents.remove(name)
+            else:
+                self._documents.write(name, data)
         self._files.tidy()
 
 

@@ -12,7 +12,7 @@ from airgap.stores.directory import DirectoryFiles
 from airgap.stores.layoutstore import LayoutStore, LayoutWriter
 from airgap.stores.memory import MemoryStore
 
-MEMBERS = (("oci-layout", b"{}"), ("index.json", b"new"), ("manifest.json", b"[]"))
+MEMBERS: dict[str, bytes | None] = {"oci-layout": b"{}", "index.json": b"new", "manifest.json": b"[]"}
 
 
 @pytest.fixture

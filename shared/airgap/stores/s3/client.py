@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import ssl
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -108,10 +108,11 @@ class Bucket:
     @contextlib.contextmanager
     def _explained(self, what: str) -> Iterator[None]:
         from botocore.exceptions import BotoCoreError, ClientError
+        from urllib3.exceptions import HTTPError
 
         try:
             yield
-        except (BotoCoreError, ClientError, OSError) as error:
+        except (BotoCoreError, ClientError, HTTPError, OSError) as error:
             raise failures.explained(error, what, self.host, self.name) from error
 
 
@@ -130,16 +131,12 @@ def _connect(access: S3Access) -> Any:
         _check_endpoint(access.endpoint, access.trust)
     try:
         client, has_login = _made(access, from_machine=False)
-        if not has_login and _is_amazons(client.meta.endpoint_url):
-            client, _ = _made(access, from_machine=True)
+        url = client.meta.endpoint_url
+        if not access.endpoint and not (urlsplit(url).hostname or "").endswith(_OWN_HOSTS):
+            return _connect(replace(access, endpoint=url))  # named in the environment or the profile
+        return client if access.endpoint or has_login else _made(access, from_machine=True)[0]
     except (BotoCoreError, ClientError, ValueError) as error:
         raise failures.misconfigured(error) from error
-    _check_endpoint(client.meta.endpoint_url, access.trust)
-    return client
-
-
-def _is_amazons(endpoint: str) -> bool:
-    return (urlsplit(endpoint).hostname or "").endswith(_OWN_HOSTS)
 
 
 def _made(access: S3Access, *, from_machine: bool) -> tuple[Any, bool]:

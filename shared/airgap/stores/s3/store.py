@@ -69,6 +69,10 @@ class BucketFiles:
         media_type = OCI_INDEX if name == INDEX_FILE else "application/json"
         return upload.put(self._bucket, self._location.key(name), data, Descriptor.of(data, media_type), **conditions)
 
+    def remove(self, name: str) -> None:
+        """Delete a document."""
+        self._bucket.call(f"cannot delete `{name}` of `{self.place}`", "delete_object", Key=self._location.key(name))
+
     @contextlib.contextmanager
     def hold(self, names: Sequence[str]) -> Iterator[_Objects]:
         """Remember what documents are now, so that they are replaced only where they are still that."""
@@ -143,6 +147,12 @@ class _Objects:
                 ) from error
             self._etags[name] = now if there == data else self._files.write(name, data, {})
         self.found[name] = data
+
+    def remove(self, name: str) -> None:
+        """Delete an object."""
+        if name in self.found:
+            self._files.remove(name)
+            del self.found[name]
 
 
 def _end_of_range(answer: dict[str, Any], descriptor: Descriptor, position: int) -> int:
