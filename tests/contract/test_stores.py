@@ -24,6 +24,7 @@ from airgap.stores import Chunk, Source, Target
 from airgap.stores.directory import DirectoryFiles
 from airgap.stores.layoutstore import LayoutStore
 from airgap.stores.memory import MemoryStore
+from airgap.stores.s3 import Location
 from airgap.transfer import engine, plan
 from airgap.transfer.graph import walk
 
@@ -53,6 +54,18 @@ def transfer(origin: MemoryStore, names: tuple[Reference, ...], target: Target) 
     engine.run(plan.plan(graph, target, {name: name for name in names}), origin, target)
 
 
+@pytest.fixture(scope="module")
+def bundle_in_bucket(registry: Registry, s3: S3Server) -> tuple[Location, MemoryStore, tuple[Reference, ...]]:
+    """The images of all tests that read from a bucket, since writing there takes its time."""
+    location = s3.location()
+    origin, names = made(registry.repository())
+    with pytest.MonkeyPatch.context() as patched:
+        s3.log_in(patched)
+        with closing(LayoutStore(bucket_files(s3, location))) as bucket:
+            transfer(origin, names, bucket)
+    return location, origin, names
+
+
 @pytest.fixture(params=["memory", "directory", "bucket", "archive", "registry"])
 def filled(request: pytest.FixtureRequest, tmp_path: Path, registry: Registry, s3_login: S3Server) -> Iterator[Filled]:
     repository = registry.repository()
@@ -66,11 +79,16 @@ def filled(request: pytest.FixtureRequest, tmp_path: Path, registry: Registry, s
         transfer(origin, names, LayoutStore(files))
         yield Filled(LayoutStore(files), origin, names, lambda d: flip_in(files.path / d.blob_path))
     elif request.param == "bucket":
-        location = s3_login.location()
+        location, origin, names = request.getfixturevalue("bundle_in_bucket")
+        damaged: list[str] = []
+
+        def flip_there(blob: Descriptor) -> None:
+            damaged.append(s3_login.change(location, blob.blob_path, flipped))
+
         with closing(LayoutStore(bucket_files(s3_login, location))) as bucket:
-            transfer(origin, names, bucket)
-        with closing(LayoutStore(bucket_files(s3_login, location))) as bucket:
-            yield Filled(bucket, origin, names, lambda d: s3_login.change(location, d.blob_path, flipped))
+            yield Filled(bucket, origin, names, flip_there)
+        for name in damaged:
+            s3_login.change(location, name, flipped)
     elif request.param == "archive":
         path = tmp_path / "x.tar"
         layout = pack_into(path, origin, names).layout

@@ -52,12 +52,13 @@ class S3Server:
         """A new place in a bucket that all tests share; SeaweedFS takes its time with new buckets."""
         return Location(READY, f"{uuid4().hex}/shop")
 
-    def change(self, location: Location, name: str, change: Callable[[bytes], bytes]) -> None:
-        """Alter an object's bytes, but not what is said of it."""
+    def change(self, location: Location, name: str, change: Callable[[bytes], bytes]) -> str:
+        """Alter an object's bytes, but not what is said of it; its name."""
         with contextlib.closing(self.client()) as client:
             at = {"Bucket": location.bucket, "Key": location.key(name)}
             found = client.get_object(**at)
             client.put_object(**at, Body=change(found["Body"].read()), Metadata=found["Metadata"])
+        return name
 
     def remove(self, location: Location, name: str) -> None:
         """Delete an object."""
@@ -80,6 +81,12 @@ class S3Server:
             "AWS_SECRET_ACCESS_KEY": self.secret_key,
             "AWS_DEFAULT_REGION": self.region,
         }
+
+    def log_in(self, patched: pytest.MonkeyPatch) -> None:
+        """Put the key where S3 clients look for one, but do not say where the server is."""
+        for name, value in self.environment.items():
+            if name != "AWS_ENDPOINT_URL_S3":
+                patched.setenv(name, value)
 
     def client(self) -> Any:
         """A boto3 client."""
@@ -125,9 +132,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 @pytest.fixture
 def s3_login(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
     """The server, with its key where S3 clients look for one."""
-    for name, value in s3.environment.items():
-        if name != "AWS_ENDPOINT_URL_S3":
-            monkeypatch.setenv(name, value)
+    s3.log_in(monkeypatch)
     return s3
 
 

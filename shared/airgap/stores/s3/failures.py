@@ -23,12 +23,12 @@ _HOW_TO_LOG_IN: Final = (
 )
 
 
-class Changed(Exception):
-    """A conditional write found something else than it was to find; only this package sees it."""
+class Changed(StoreError):
+    """A conditional write found something else than it was to find."""
 
 
-class Gone(Exception):
-    """A multipart upload, or a part of it, is not there any more; only this package sees it."""
+class Gone(StoreError):
+    """A multipart upload, or a part of it, is not there any more."""
 
 
 class Unsupported(StoreError):
@@ -49,7 +49,7 @@ def explained(error: Exception, what: str, host: str, bucket: str) -> Exception:
         bucket: that was asked.
 
     Returns:
-        `Transient`, `Changed` or `Gone` for this package, or an error for the user.
+        `Transient` for this package, or an error for the user.
     """
     from botocore import exceptions
     from urllib3.exceptions import HTTPError
@@ -88,9 +88,9 @@ def _refusal(response: dict[str, Any], what: str, host: str, bucket: str) -> Exc
     code = str(response.get("Error", {}).get("Code", ""))
     said = f"`{host}` answered {_said(response, status, code)}"
     if code in CHANGED:
-        return Changed(said)
+        return Changed(f"{what}: {said}")
     if code in ("NoSuchUpload", "InvalidPart"):
-        return Gone(said)
+        return Gone(f"{what}: {said}")
     if code in _PASSING or status in STATUSES:
         return Transient(said, _header(response, "retry-after"))
     if code in _REGION or status in (301, 307):

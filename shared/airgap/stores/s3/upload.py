@@ -148,7 +148,7 @@ def _put_in_parts(
             if is_there(bucket, key, descriptor):
                 return
             failures += 1
-            bucket.patience.wait(failures, f"cannot write `{key}`: {gone}")
+            bucket.patience.wait(failures, gone.message)
         except ContentError:
             _abort(bucket, upload)
             raise
@@ -299,7 +299,7 @@ def _complete(bucket: Bucket, upload: _Upload, tags: Mapping[int, str]) -> None:
 
 def _abort(bucket: Bucket, upload: _Upload) -> None:
     """End an upload; where that fails, its parts lie there until the bucket's own rules remove them."""
-    with contextlib.suppress(StoreError, Gone):
+    with contextlib.suppress(StoreError):
         bucket.call(f"cannot abort the upload of `{upload.key}`", "abort_multipart_upload", **upload.named)
 
 
