@@ -41,6 +41,10 @@ RENDER_SECONDS: Final = 120
 
 # Bundles.
 INVENTORY: Final = 256 * MIB
+SIGNATURE: Final = 4 * KIB
+KEY_FILE: Final = 64 * KIB
+STATE_FILE: Final = 64 * KIB
+PASSPHRASE: Final = 4 * KIB
 
 # Transfers. Smaller buffers cost half of the speed (docs/architecture.md, "Speed").
 CHUNK: Final = 1 * MIB

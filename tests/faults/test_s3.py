@@ -23,6 +23,7 @@ from tests.support.s3 import S3Server, bucket_files
 from airgap import limits
 from airgap.bundles import reader
 from airgap.bundles.composition import Composition, Label, compose
+from airgap.bundles.signing import ANYBODY
 from airgap.bundles.verification import verify
 from airgap.descriptors import OCI_LAYER, Descriptor
 from airgap.errors import ContentMismatch, StoreError
@@ -256,11 +257,11 @@ def test_f59_of_two_who_write_a_bundle_to_one_place_the_second_is_told_and_the_f
         with pytest.raises(LostRace) as caught:
             two.finish()
     assert "somebody else" in caught.value.message
-    with reader.read(LayoutStore(bucket_files(s3_login, at))) as bundle:
+    with reader.read(LayoutStore(bucket_files(s3_login, at)), ANYBODY) as bundle:
         assert bundle.references == (first.reference,)
         assert verify(bundle).images == 1
     pack(s3_login, at, second)  # knowing what is there, it is replaced
-    with reader.read(LayoutStore(bucket_files(s3_login, at))) as bundle:
+    with reader.read(LayoutStore(bucket_files(s3_login, at)), ANYBODY) as bundle:
         assert bundle.references == (second.reference,)
         assert verify(bundle).images == 1
 
@@ -277,7 +278,7 @@ def test_f59_a_conditional_write_whose_answer_was_lost_is_not_taken_for_a_lost_r
     ):
         fill(writer, made)
         writer.finish()
-    with reader.read(LayoutStore(bucket_files(s3_login, at))) as bundle:
+    with reader.read(LayoutStore(bucket_files(s3_login, at)), ANYBODY) as bundle:
         assert verify(bundle).images == 1
 
 
@@ -303,7 +304,7 @@ def test_f59_a_store_without_conditional_writes_is_asked_what_is_there_instead(
     ):
         fill(writer, second)
         writer.finish()
-    with reader.read(LayoutStore(bucket_files(s3_login, at))) as bundle:
+    with reader.read(LayoutStore(bucket_files(s3_login, at)), ANYBODY) as bundle:
         assert bundle.references == (second.reference,)
 
 

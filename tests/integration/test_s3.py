@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.support.cli import SCRIPTS, check_refusal, kubectl_airgap, run
 from tests.support.images import add_image, add_index
+from tests.support.keys import ecdsa_pair, ed25519_pair
 from tests.support.registry import Registry, store_for
 from tests.support.s3 import S3Server
 
@@ -66,6 +67,19 @@ def test_what_is_packed_there_is_pushed_from_there(
     for name in source:
         copy = Reference.parse(f"{inside}/{name.repository}:{name.tag}")
         assert there.resolve(copy).digest == there.resolve(name).digest
+
+
+def test_a_bundle_is_signed_where_it_lies(place: str, source: tuple[Reference, ...], tmp_path: Path) -> None:
+    ours, theirs = ecdsa_pair(tmp_path), ed25519_pair(tmp_path, "theirs")
+    assert kubectl_airgap("pack", *images(source), "-o", place).returncode == 0
+    for pair in (ours, theirs, ours):  # the last one's counts
+        signed = kubectl_airgap("sign", place, "--key", pair.private)
+        assert signed.returncode == 0, signed.stderr
+    assert kubectl_airgap("verify", place, "--key", ours.public).returncode == 0
+    assert kubectl_airgap("verify", place, "--key", theirs.public).returncode == 3
+    again = kubectl_airgap("pack", *images(source), "-o", place, "--sign-key", theirs.private)
+    assert again.returncode == 0, again.stderr
+    assert kubectl_airgap("verify", place, "--key", theirs.public).returncode == 0
 
 
 @pytest.mark.parametrize("case", ["flipped", "cut", "gone", "manifest.json", "airgap-inventory.json", "index.json"])

@@ -19,6 +19,7 @@ from airgap_cli.options import (
     sources_of,
 )
 from airgap_cli.reports import check_complete, print_report
+from airgap_cli.trustflags import LabelFlags, TrustFlags
 from airgap_cli.words import duration, plural, size
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 def pack(
     sources: SourceFlags,
     registries: RegistryFlags,
+    label: LabelFlags,
+    trust: TrustFlags,
     output: Annotated[
         str,
         flag("-o", "--output", help="The bundle to write: a .tar file, DIR/ or s3://BUCKET/PREFIX.", metavar="BUNDLE"),
@@ -71,23 +74,31 @@ def pack(
       kubectl airgap pack --chart ./shop --platform linux/amd64 -o shop.tar
       kubectl airgap pack --images-file images.txt --mirror docker.io=mirror.local/hub -o app.tar
       kubectl airgap pack -f deploy/ --since app.tar -o app-2.tar
+      kubectl airgap pack -f deploy/ --name app --sequence 3 --expires 90d --sign-key sign.key -o app-3.tar
       kubectl airgap pack -f deploy/ -o s3://bundles/app --s3-endpoint https://s3.local
     """
+    from airgap.bundles.freshness import expiry
     from airgap.operations import images, places
     from airgap.operations import pack as operation
     from airgap.platforms import Platform
     from airgap_cli.progress import Progress
     from airgap_cli.running import run_of
+    from airgap_cli.trustflags import now, signing_key, trusting
 
     wishes = operation.Wishes(
         platforms=tuple(Platform.parse(text) for text in platform or ()),
         allow_incomplete=allow_incomplete,
         keep_going=keep_going,
         since=since,
+        name=label.name,
+        sequence=label.sequence,
+        expires=expiry(label.expires, now()) if label.expires else "",
+        key=signing_key(label.sign_key, label.sign_password_file) if label.sign_key else None,
     )
     places.check_new(output)
     with Progress("packing", quiet=quiet) as progress:
-        run = run_of(registries, concurrency, progress, mirror or (), buckets)
+        reached = run_of(registries, concurrency, progress, mirror or (), buckets)
+        run = trusting(reached, trust.verify_key)
         found = images.find_images(sources_of(sources))
         if not include_off:
             found, off = operation.without_off(found)

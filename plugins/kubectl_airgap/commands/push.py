@@ -21,6 +21,7 @@ from airgap_cli.options import (
     grouped,
 )
 from airgap_cli.reports import check_complete, print_plan, print_report
+from airgap_cli.trustflags import FreshnessFlags, TrustFlags
 from airgap_cli.words import duration, parse_chunk, plural, size
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ def push(
     ],
     registries: RegistryFlags,
     buckets: BucketFlags,
+    trust: TrustFlags,
+    freshness: FreshnessFlags,
     naming: Annotated[
         str,
         flag("--naming", help="What becomes of the source's name: strip its host, keep it, flat, or group=NAME."),
@@ -66,6 +69,7 @@ def push(
     Examples:
       kubectl airgap push app.tar registry.internal:5000/apps
       kubectl airgap push app.tar registry.internal:5000 --naming keep --lock app.lock.yaml
+      kubectl airgap push app.tar registry.internal:5000/apps --verify-key sign.pub
       kubectl airgap push s3://bundles/app registry.internal:5000/apps --s3-endpoint https://s3.local
     """
     from airgap.bundles import lock as locks
@@ -74,12 +78,14 @@ def push(
     from airgap.relocation.policy import Relocation
     from airgap_cli.progress import Progress
     from airgap_cli.running import run_of
+    from airgap_cli.trustflags import trusting
 
     relocation = Relocation.to(target, naming)
     chunk = parse_chunk(chunk_size) if chunk_size else 0
     place = lock or places.beside(bundle, ".lock.yaml")
     with Progress("pushing", quiet=quiet) as progress:
-        run = run_of(registries, concurrency, progress, buckets=buckets)
+        reached = run_of(registries, concurrency, progress, buckets=buckets)
+        run = trusting(reached, trust.verify_key, freshness)
         with places.open_bundle(bundle, run) as opened:
             prepared = operation.prepare(opened, relocation, run, filter_index=filter_index, chunk=chunk)
             if dry_run:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from airgap import limits
 from airgap_cli import render
 from airgap_cli.options import BucketFlags, BundlePlace, Concurrency, Quiet, RegistryFlags, grouped
+from airgap_cli.trustflags import OwnVerifyKey
 from airgap_cli.words import duration, plural, size
 
 
@@ -11,29 +12,36 @@ def verify(
     bundle: BundlePlace,
     registries: RegistryFlags,
     buckets: BucketFlags,
+    verify_key: OwnVerifyKey = None,
     concurrency: Concurrency = limits.WORKERS,
     quiet: Quiet = False,
 ) -> None:
     """Prove that a bundle is whole.
 
     Every byte is hashed, and every image followed down to its last layer. Exit code 3 means damaged; each
-    damaged object is named.
+    damaged object is named. With --key, the bundle must be signed with that key, too.
 
     \b
     Examples:
       kubectl airgap verify app.tar
+      kubectl airgap verify app.tar --key sign.pub
     """
     from airgap.bundles.verification import verify as prove
+    from airgap.operations.admission import examine
     from airgap.operations.places import open_bundle
     from airgap_cli.progress import Progress
     from airgap_cli.running import run_of
+    from airgap_cli.trustflags import trusting
 
     with Progress("verifying", quiet=quiet) as progress:
-        run = run_of(registries, concurrency, progress, buckets=buckets)
+        run = trusting(run_of(registries, concurrency, progress, buckets=buckets), verify_key)
         with open_bundle(bundle, run) as opened:
+            examine(opened, run)
             proved = prove(opened, workers=run.workers, observe=run.observe, stopped=run.stopped)
         seconds = progress.seconds
     if not quiet:
         what = f"{plural(proved.images, 'image')}, {plural(proved.blobs, 'blob')}, {size(proved.bytes)}"
         render.say(f"{bundle} is whole: {what}, hashed in {duration(seconds)}")
+        if opened.signer is not None:
+            render.say(f"it is signed with {opened.signer.place}, {opened.signer.fingerprint}")
         render.say(f"\nnext:\n  kubectl airgap push {bundle} HOST/PREFIX")

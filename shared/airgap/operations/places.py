@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
-from airgap import durable
+from airgap import durable, limits, state
 from airgap.bundles import reader
-from airgap.bundles.composition import INVENTORY_FILE, Composition, digest_of
+from airgap.bundles.composition import INVENTORY_FILE, SIGNATURE_FILE, Composition, digest_of
 from airgap.bundles.reader import Bundle
 from airgap.errors import InvalidInput
 from airgap.operations.environment import Run
 from airgap.stores.archive import ArchiveWriter
 from airgap.stores.directory import DirectoryFiles
+from airgap.stores.insertion import put_member
 from airgap.stores.layoutstore import Files, LayoutStore, LayoutWriter
 from airgap.stores.media import FileCanvas
 from airgap.stores.s3.location import SCHEME, Location
+from airgap.transfer import events
 
 
 def open_bundle(place: str, run: Run) -> Bundle:
@@ -23,12 +27,14 @@ def open_bundle(place: str, run: Run) -> Bundle:
 
     Raises:
         InvalidInput: there is none at that place.
+        UntrustedBundle: none of the run's keys has signed it.
         DamagedBundle: it is no bundle, or a damaged one.
     """
-    if place.startswith(SCHEME):
-        return reader.read(LayoutStore(run.bucket(Location.parse(place))))
-    path = Path(place)
-    return reader.read(LayoutStore(DirectoryFiles(path))) if _is_directory(place) else reader.open_file(path)
+    files = _files(place, run)
+    bundle = reader.open_file(Path(place), run.keys) if files is None else reader.read(LayoutStore(files), run.keys)
+    if bundle.is_signed and bundle.signer is None:
+        run.observe(events.Note(f"`{place}` is signed, and nobody has checked by whom: --verify-key does"))
+    return bundle
 
 
 def create(place: str, composition: Composition, run: Run) -> ArchiveWriter | LayoutWriter:
@@ -45,6 +51,24 @@ def create(place: str, composition: Composition, run: Run) -> ArchiveWriter | La
         durable.require_space(files.path, files.lacking(composition.layout.blobs), f"`{place}`")
         return _layout(files, composition)
     return ArchiveWriter(FileCanvas(Path(place), composition.layout.size), composition.layout)
+
+
+def put_signature(place: str, make: Callable[[bytes], bytes], run: Run) -> None:
+    """Put a signature into a bundle that is there, made from the bytes of its inventory.
+
+    Raises:
+        InvalidInput: it lies where that cannot be done.
+        NoSpace: before the first byte, where the bundle must be written anew. StoreError: it cannot be written.
+    """
+    files = _files(place, run)
+    if files is not None:
+        with contextlib.closing(files), files.hold((INVENTORY_FILE, SIGNATURE_FILE)) as documents:
+            documents.write(SIGNATURE_FILE, make(documents.found.get(INVENTORY_FILE, b"")))
+        return
+    path = Path(place)
+    if not path.is_file():
+        raise InvalidInput(f"`{place}` cannot be signed where it lies", hint="pack it once more, with --sign-key")
+    put_member(path, SIGNATURE_FILE, INVENTORY_FILE, make, limits.INVENTORY)
 
 
 def check_new(place: str) -> None:
@@ -92,8 +116,14 @@ def journal_of(bundle: Bundle) -> Path:
     if Path(bundle.place).exists() and os.access(path.absolute().parent, os.W_OK):
         return path
     inventory = digest_of(bundle.documents[INVENTORY_FILE]).partition(":")[2]
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(state, "airgap", inventory, "push.json")
+    return state.directory() / inventory / "push.json"
+
+
+def _files(place: str, run: Run) -> Files | None:
+    """The files of a bundle that is a layout; None where it is an archive."""
+    if place.startswith(SCHEME):
+        return run.bucket(Location.parse(place))
+    return DirectoryFiles(Path(place)) if _is_directory(place) else None
 
 
 def _is_directory(place: str) -> bool:

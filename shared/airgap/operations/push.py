@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from airgap.bundles.lock import Lock, LockEntry
 from airgap.bundles.reader import Bundle
 from airgap.errors import AirgapError, ContentMismatch, InvalidInput, UnknownContent
-from airgap.operations import places
+from airgap.operations import admission, places
 from airgap.operations.environment import Run
 from airgap.references import Reference
 from airgap.relocation.policy import Relocation
@@ -55,10 +55,12 @@ def prepare(bundle: Bundle, relocation: Relocation, run: Run, *, filter_index: b
     Raises:
         InvalidInput: two images would get one name, or the bundle has no image.
         StoreError: the registry cannot be asked.
+        UntrustedBundle: the bundle is older than the last one, or expired.
         DamagedBundle, ContentMismatch: a manifest of the bundle is damaged.
     """
     if not bundle.references:
         raise InvalidInput(f"`{bundle.place}` has no image in it")
+    admission.admit(bundle, run)
     present = graph.among(bundle.digests)
     images = graph.walk(bundle.store, bundle.references, present, workers=run.workers, stopped=run.stopped)
     if filter_index:
@@ -100,6 +102,7 @@ def execute(push: Push, run: Run, *, keep_going: bool = False) -> Pushed:
             _about_missing(outcome.failure, push.plan)
     arrived = {outcome.image.reference for outcome in report.outcomes if outcome.failure is None}
     if len(arrived) == len(report.outcomes):
+        admission.remember(push.bundle, run)
         push.journal.finish()
     return Pushed(lock_of(push.plan, arrived), report)
 

@@ -30,11 +30,11 @@ from airgap.stores.registry.line import Timeouts
 from airgap.stores.registry.mirrors import Endpoint
 from airgap.stores.registry.refusals import failure, refused
 from airgap.stores.registry.retry import STATUSES, Patience, Transient
-from airgap.stores.registry.session import open_session, proxies_for, proxy_name
+from airgap.stores.registry.session import Answer, Session, proxy_for, without_login
 from airgap.stores.registry.trust import Trust, is_loopback
 
 if TYPE_CHECKING:
-    import requests
+    pass
 
 _HUB_HOST: Final = "registry-1.docker.io"
 _RENEWALS: Final = 2
@@ -109,13 +109,13 @@ class Client:
         self._real_host = _HUB_HOST if host == DOCKER_HUB else host
         self._plain_http = plain_http
         self._connections = connections
-        self._sessions: dict[bool, requests.Session] = {}  # at home, elsewhere; made when first needed
+        self._sessions: dict[bool, Session] = {}  # at home, elsewhere; made when first needed
         self._authenticator: Authenticator | None = None
         self._answered: set[str] = set()  # hosts that have
         self._lock = threading.Lock()
         self._session_lock = threading.Lock()
 
-    def send(self, request: Request) -> requests.Response:
+    def send(self, request: Request) -> Answer:
         """Send a request until it is answered; the answer's body has not been read yet.
 
         Returns:
@@ -142,7 +142,7 @@ class Client:
             failures += 1
             self.patience.wait(failures, why, retry_after)
 
-    def expect(self, request: Request, what: str, *statuses: int) -> requests.Response:
+    def expect(self, request: Request, what: str, *statuses: int) -> Answer:
         """Send a request whose answer must have one of `statuses`.
 
         Raises:
@@ -153,7 +153,7 @@ class Client:
             return response
         raise failure(response, what, self.host)
 
-    def read(self, response: requests.Response) -> Iterator[memoryview | bytes]:
+    def read(self, response: Answer) -> Iterator[memoryview | bytes]:
         """The body in large pieces.
 
         Raises:
@@ -176,7 +176,7 @@ class Client:
         """A path, or a location the registry gave, as a full URL."""
         return joined(self._connected().origin + "/", url)
 
-    def _in_turn(self, request: Request) -> requests.Response:
+    def _in_turn(self, request: Request) -> Answer:
         """One exchange, when it is its turn; what the host says of its limits is kept."""
         with self.gate.turn() as epoch:
             response = self._authenticated(request)
@@ -188,7 +188,7 @@ class Client:
             raise
         return response
 
-    def _authenticated(self, request: Request) -> requests.Response:
+    def _authenticated(self, request: Request) -> Answer:
         """One exchange, with a fresh header after each 401; more than two in a row are a no."""
         authenticator = self._connected()
         header = authenticator.header(request.scope, request.repository)
@@ -209,7 +209,7 @@ class Client:
             or f"log in again, and check that the user may {request.actions.replace(',', ' and ')} there",
         )
 
-    def _redirected(self, request: Request, header: str) -> tuple[requests.Response, bool]:
+    def _redirected(self, request: Request, header: str) -> tuple[Answer, bool]:
         """One exchange, with GET and HEAD redirects followed by hand; and whether the registry itself answered."""
         origin = self._connected().origin
         url = self.absolute(request.url)
@@ -228,44 +228,35 @@ class Client:
                 raise StoreError(f"`{self.host}` sends us to a place that is refused: {why}")
         raise StoreError(f"`{self.host}` redirects more than {limits.REDIRECTS} times")
 
-    def _session(self, *, at_home: bool) -> requests.Session:
+    def _session(self, *, at_home: bool) -> Session:
         """The registry's own session, or the one for other hosts, which has none of its client certificates."""
         with self._session_lock:
             if at_home not in self._sessions:
                 trust, name = self._connections.trust, self.host if at_home else ""
-                self._sessions[at_home] = open_session(
+                self._sessions[at_home] = Session(
                     lambda: trust.context(name), self._connections.workers + 2, self._connections.timeouts
                 )
             return self._sessions[at_home]
 
     def _exchange(
-        self, session: requests.Session, method: str, url: str, headers: dict[str, str], body: Callable[[], Any] | None
-    ) -> requests.Response:
-        import requests
+        self, session: Session, method: str, url: str, headers: dict[str, str], body: Callable[[], Any] | None
+    ) -> Answer:
+        import urllib3.exceptions
 
-        timeouts = self._connections.timeouts
+        proxy = proxy_for(url)
         try:
-            proxies = proxies_for(url)
-            response = session.request(
-                method,
-                url,
-                headers=headers,
-                data=self._connections.pace.sending(body()) if body else None,
-                stream=True,
-                allow_redirects=False,
-                timeout=(timeouts.connect, timeouts.stall),
-                proxies=proxies,
-            )
-        except requests.RequestException as error:
+            content = self._connections.pace.sending(body()) if body else None
+            response = session.request(method, url, headers, content, proxy)
+        except urllib3.exceptions.HTTPError as error:
             place = self._place(url)
             known = place in self._answered
-            raise explained(error, place, proxy=proxy_name(url, proxies), known=known) from error
+            raise explained(error, place, proxy=without_login(proxy), known=known) from error
         except ValueError as error:  # an address that only some parsers take for one
             raise StoreError(f"`{self.host}` names an address that is none") from error
         self._answered.add(self._place(url))
-        if response.status_code == 407 and proxies:
+        if response.status_code == 407 and proxy:
             response.close()
-            raise wants_login(proxy_name(url, proxies))
+            raise wants_login(without_login(proxy))
         return response
 
     def _place(self, url: str) -> str:
@@ -292,13 +283,13 @@ class Client:
     def _login_for(self, repository: str) -> credentials.Login | None:
         return credentials.find(self.host, repository)
 
-    def _fetch(self, method: str, url: str, form: dict[str, str] | None, headers: dict[str, str]) -> requests.Response:
+    def _fetch(self, method: str, url: str, form: dict[str, str] | None, headers: dict[str, str]) -> Answer:
         """A request to a token server: its own session, so that nothing of the registry's comes along."""
         session = self._session(at_home=False)
         return self._exchange(session, method, url, headers, (lambda: form) if form else None)
 
 
-def _skew(response: requests.Response) -> str:
+def _skew(response: Answer) -> str:
     """A hint, where a server's clock is so far from ours that tokens are not valid yet, or no more."""
     try:
         theirs = email.utils.parsedate_to_datetime(response.headers.get("Date", "")).timestamp()

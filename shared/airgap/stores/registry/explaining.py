@@ -34,25 +34,25 @@ def explained(error: Exception, host: str, *, proxy: str = "", known: bool = Fal
     """The error to raise for one of the HTTP library's.
 
     Args:
-        error: what `requests` raised.
+        error: what urllib3 raised.
         host: who was asked.
         proxy: the proxy on the way, without its login; empty where there is none.
         known: whether the host has answered before: then it is gone for a moment, not missing.
     """
-    import requests
+    import urllib3.exceptions
 
     root = innermost(error)
-    if isinstance(error, requests.exceptions.ProxyError):
+    if isinstance(error, urllib3.exceptions.ProxyError):
         return _proxy_failure(root, host, proxy)
     if isinstance(root, ssl.SSLEOFError):
         return Transient(f"the connection to `{host}` broke in the middle of TLS")
-    if isinstance(error, requests.exceptions.SSLError):
+    if isinstance(error, urllib3.exceptions.SSLError):
         return tls_failure(root, host)
     if isinstance(root, ConnectionRefusedError | socket.gaierror) and not known:
         return _unreachable(root, host)
     if isinstance(root, http.client.HTTPException) and not isinstance(root, http.client.RemoteDisconnected):
         return _not_http(root, host)
-    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidHeader):
+    if isinstance(error, urllib3.exceptions.LocationValueError):
         return StoreError(f"`{host}` cannot be asked: its name or a header of its making is malformed")
     return Transient(f"the connection to `{host}` broke: {cause(error)}")
 
@@ -64,7 +64,7 @@ def cause(error: BaseException) -> str:
 
 
 def innermost(error: BaseException) -> BaseException:
-    """The innermost cause: requests and urllib3 wrap a socket's error three times."""
+    """The innermost cause: urllib3 wraps a socket's error more than once, and others wrap it again."""
     seen: set[int] = set()
     while id(error) not in seen:
         seen.add(id(error))

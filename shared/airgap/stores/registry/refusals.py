@@ -15,7 +15,7 @@ from airgap.errors import AccessDenied, AirgapError, NotFound, StoreError
 from airgap.stores.registry.retry import STATUSES
 
 if TYPE_CHECKING:
-    import requests
+    from airgap.stores.registry.session import Answer
 
 _UNKNOWN: Final = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"})
 _FULL: Final = re.compile(rb'no space left|disk quota exceeded|"Err":\s*(?:28|122)\b', re.IGNORECASE)  # ENOSPC, EDQUOT
@@ -34,7 +34,7 @@ class Refusal:
     retry_after: str = ""
 
     @classmethod
-    def of(cls, response: requests.Response) -> Refusal:
+    def of(cls, response: Answer) -> Refusal:
         """Read an answer's body, and close it."""
         import urllib3.exceptions
 
@@ -114,11 +114,11 @@ _HINTS: Final = {
 }
 
 
-def refused(response: requests.Response) -> str:
+def refused(response: Answer) -> str:
     """The status and the registry's own words, shortened; reads and closes the body."""
     return str(Refusal.of(response))
 
 
-def failure(response: requests.Response, what: str, host: str) -> AirgapError:
+def failure(response: Answer, what: str, host: str) -> AirgapError:
     """The error for an answer that was not hoped for; reads and closes the body."""
     return Refusal.of(response).error(what, host)

@@ -31,7 +31,7 @@ from airgap.stores.registry.retry import Transient
 from airgap.stores.registry.uploads import EMPTY, PUSH, Uploads
 
 if TYPE_CHECKING:
-    import requests
+    from airgap.stores.registry.session import Answer
 
 _ACCEPT: Final = ", ".join(sorted(MANIFESTS | INDEXES, reverse=True))
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
@@ -189,10 +189,10 @@ class RegistryStore:
 
     def _open(
         self, name: str, descriptor: Descriptor, position: int, turns: contextlib.ExitStack
-    ) -> tuple[Client, requests.Response]:
+    ) -> tuple[Client, Answer]:
         """Ask for a blob from `position` on; the turn at the host is kept until `turns` are over."""
 
-        def ask(client: Client, at: Endpoint) -> tuple[Client, requests.Response]:
+        def ask(client: Client, at: Endpoint) -> tuple[Client, Answer]:
             headers = {"Range": f"bytes={position}-"} if position else {}
             path = f"/v2/{at.repository}/blobs/{descriptor.digest}"
             what = f"cannot get `{descriptor.digest}` of `{name}`"
@@ -247,7 +247,7 @@ def _refused_manifest(refused: Refusal, client: Client, reference: Reference, da
     return error
 
 
-def _check_stored(response: requests.Response, client: Client, reference: Reference, descriptor: Descriptor) -> None:
+def _check_stored(response: Answer, client: Client, reference: Reference, descriptor: Descriptor) -> None:
     """A registry may name a manifest by another algorithm; by the same one it must be the same name."""
     said = response.headers.get("Docker-Content-Digest", descriptor.digest)
     if said.partition(":")[0] == descriptor.digest.partition(":")[0] and said != descriptor.digest:
@@ -259,7 +259,7 @@ def _by_digest(name: str, descriptor: Descriptor) -> Reference:
     return Reference(registry, repository, digest=descriptor.digest)
 
 
-def _length(response: requests.Response) -> int:
+def _length(response: Answer) -> int:
     """What a server says of the length; nothing is built on it, so nonsense counts as unknown."""
     text = response.headers.get("Content-Length", "")
     return int(text) if text.isascii() and text.isdigit() else 0
@@ -272,7 +272,7 @@ def _sound(digest: str, client: Client) -> str:
         raise StoreError(f"`{client.host}` names content badly: {error.message}") from error
 
 
-def _check_range(response: requests.Response, descriptor: Descriptor, position: int) -> None:
+def _check_range(response: Answer, descriptor: Descriptor, position: int) -> None:
     """A part may only be joined to what we have if it begins where that ends (containers/image's rule)."""
     if response.status_code != 206:
         return
@@ -299,7 +299,7 @@ def _whole(client: Client, request: Request, what: str) -> tuple[Mapping[str, st
             client.patience.wait(failures, f"`{what}`: {error}")
 
 
-def _passed_over(client: Client, response: requests.Response, position: int, before: int) -> int:
+def _passed_over(client: Client, response: Answer, position: int, before: int) -> int:
     """Bytes of an answer that we have already: all up to `position`, where the server ignores ranges.
 
     Raises:

@@ -8,6 +8,7 @@ comes: so a chunk goes into the same upload a second time only where the registr
 
 from __future__ import annotations
 
+import itertools
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -26,7 +27,7 @@ from airgap.stores.registry.refusals import Refusal
 from airgap.stores.registry.retry import Transient
 
 if TYPE_CHECKING:
-    import requests
+    from airgap.stores.registry.session import Answer
 
 PUSH: Final = "push,pull"
 EMPTY: Final = {"Content-Length": "0"}
@@ -178,7 +179,16 @@ class _Upload:
         self.forget()
 
     def _opened(self, way: int) -> Session:
-        """A new upload; a registry may want chunks of a least size."""
+        """A new upload; that it could not be begun says nothing about those that were."""
+        for failures in itertools.count(1):
+            try:
+                return self._open(way)
+            except Transient as error:
+                self._client.patience.wait(failures, f"`{self._at}`: {error}", error.retry_after)
+        raise AssertionError("patience ends by an exception")
+
+    def _open(self, way: int) -> Session:
+        """Ask for an upload; a registry may want chunks of a least size."""
         algorithm = self._blob.digest.partition(":")[0]
         query = "" if algorithm == "sha256" else f"?digest-algorithm={algorithm}"
         path = f"/v2/{self._at.repository}/blobs/uploads/{query}"
@@ -240,9 +250,8 @@ class _Upload:
 
     def _ask(
         self, method: str, url: str, headers: dict[str, str] = EMPTY, body: Callable[[], Any] | None = None
-    ) -> requests.Response:
-        again = method in ("POST", "GET")  # where nothing is lost if the first did arrive
-        return self._client.send(Request(method, url, self._at.repository, PUSH, headers, body, retried=again))
+    ) -> Answer:
+        return self._client.send(Request(method, url, self._at.repository, PUSH, headers, body, retried=False))
 
     def _raise(self, refused: Refusal, *, is_new: bool = False) -> NoReturn:
         """Raise what an answer means: try again, try again in a new upload, try otherwise, or give up."""
@@ -261,7 +270,7 @@ class _Upload:
     def _transient(self, refused: Refusal) -> Transient:
         return Transient(f"`{self._client.host}` answered {refused}", refused.retry_after)
 
-    def _location(self, response: requests.Response, before: str) -> str:
+    def _location(self, response: Answer, before: str) -> str:
         """Where the next request goes: as given, relative or not, with its query; without one, where the last went."""
         url = joined(before, response.headers.get("Location", ""))
         why = refusal(url, self._origin)
