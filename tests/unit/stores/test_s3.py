@@ -17,7 +17,7 @@ from airgap.stores import Chunk
 from airgap.stores.registry.retry import Transient
 from airgap.stores.s3 import Location
 from airgap.stores.s3.failures import Changed, Gone, NoBucket, explained
-from airgap.stores.s3.upload import _Pieces, part_size
+from airgap.stores.s3.upload import Pieces, part_size
 
 PLACES = {
     "s3://bundles/app": ("bundles", "app", "s3://bundles/app", "app"),
@@ -52,7 +52,7 @@ def test_ten_thousand_parts_are_enough_for_any_blob(size: int) -> None:
 @given(st.lists(st.binary(min_size=1, max_size=50)), st.integers(1, 60))
 def test_pieces_joined_are_the_content_and_all_but_the_last_have_the_size(chunks: list[bytes], size: int) -> None:
     data = b"".join(chunks)
-    pieces = _Pieces(Descriptor.of(data, OCI_LAYER), lambda _: iter(chunks), size, "a test")
+    pieces = Pieces(Descriptor.of(data, OCI_LAYER), lambda _: iter(chunks), size, "a test")
     got = []
     while pieces.left:
         got.append(bytes(pieces.next()))
@@ -62,7 +62,7 @@ def test_pieces_joined_are_the_content_and_all_but_the_last_have_the_size(chunks
 
 @pytest.mark.parametrize("other", [b"shor", b"longer"])
 def test_the_last_piece_is_not_given_where_the_content_has_another_size(other: bytes) -> None:
-    pieces = _Pieces(Descriptor.of(b"right", OCI_LAYER), lambda _: iter([other]), 3, "a test")
+    pieces = Pieces(Descriptor.of(b"right", OCI_LAYER), lambda _: iter([other]), 3, "a test")
     assert bytes(pieces.next()) == other[:3]
     with pytest.raises(ContentMismatch):
         pieces.next()
@@ -74,7 +74,7 @@ def test_the_last_piece_is_not_given_where_the_content_fails_at_its_end() -> Non
         raise ContentMismatch("a test", "this", "that")
 
     with pytest.raises(ContentMismatch):
-        _Pieces(Descriptor.of(b"right", OCI_LAYER), lying, 5, "a test").next()
+        Pieces(Descriptor.of(b"right", OCI_LAYER), lying, 5, "a test").next()
 
 
 def answer(status: int, code: str, message: str = "words", **headers: str) -> ClientError:

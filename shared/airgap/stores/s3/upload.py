@@ -91,7 +91,7 @@ def put_blob(bucket: Bucket, key: str, descriptor: Descriptor, content: Content,
         _put_in_parts(bucket, key, descriptor, content, _Sender(bucket, room), part_size(descriptor.size, part))
         return
     with room.place(descriptor.size):
-        put(bucket, key, _Pieces(descriptor, content, descriptor.size, key).next(), descriptor)
+        put(bucket, key, Pieces(descriptor, content, descriptor.size, key).next(), descriptor)
 
 
 def is_there(bucket: Bucket, key: str, descriptor: Descriptor) -> bool:
@@ -143,7 +143,7 @@ def _put_in_parts(
         listed.sort(key=lambda known: -len(known[1]))
         (upload, there), *others = listed or [(_begin(bucket, key, descriptor), {})]
         try:
-            _complete(bucket, upload, sender.send_all(upload, there, _Pieces(descriptor, content, size, key)))
+            _complete(bucket, upload, sender.send_all(upload, there, Pieces(descriptor, content, size, key)))
         except Gone as gone:
             if is_there(bucket, key, descriptor):
                 return
@@ -166,7 +166,7 @@ class _Sender:
         self._room = room
         self._failure: BaseException | None = None
 
-    def send_all(self, upload: _Upload, there: Mapping[int, _Part], pieces: _Pieces) -> dict[int, str]:
+    def send_all(self, upload: _Upload, there: Mapping[int, _Part], pieces: Pieces) -> dict[int, str]:
         """Part number → ETag, of all parts; what is `there` already is hashed and not sent."""
         tags: dict[int, str] = {}
         threads: list[threading.Thread] = []
@@ -185,7 +185,7 @@ class _Sender:
         self._check()
         return tags
 
-    def _next(self, pieces: _Pieces) -> _Body:
+    def _next(self, pieces: Pieces) -> _Body:
         """The next part, in a place that its sending gives back."""
         self._room.take()
         try:
@@ -213,7 +213,7 @@ class _Sender:
             raise self._failure
 
 
-class _Pieces:
+class Pieces:
     """Content in pieces of one size, of which the last may be smaller.
 
     Large pieces are mappings: they leave memory when they are done with, whatever the allocator would rather keep.
