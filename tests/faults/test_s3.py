@@ -29,7 +29,6 @@ from airgap.descriptors import OCI_LAYER, Descriptor
 from airgap.errors import ContentMismatch, StoreError
 from airgap.references import Reference
 from airgap.stores import Chunk, Content
-from airgap.stores.directory import DirectoryFiles
 from airgap.stores.layoutstore import Files, LayoutStore, LayoutWriter, LostRace
 from airgap.stores.memory import MemoryStore
 from airgap.stores.s3 import Location
@@ -387,38 +386,3 @@ def parts_of(s3: S3Server, at: Location, upload: dict[str, Any]) -> set[int]:
     with contextlib.closing(s3.client()) as client:
         listed = client.list_parts(Bucket=at.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
     return {entry["PartNumber"] for entry in listed.get("Parts", ())}
-
-
-def test_a_pack_into_a_directory_that_was_cut_goes_on_inside_the_blob(tmp_path: Path) -> None:
-    data, descriptor = blob()
-    asked: list[int] = []
-
-    def breaking(offset: int) -> Iterator[Chunk]:
-        asked.append(offset)
-        yield data[offset : offset + 300_000]
-        raise StoreError("the line broke")
-
-    def whole(offset: int) -> Iterator[Chunk]:
-        asked.append(offset)
-        yield data[offset:]
-
-    files = DirectoryFiles.create(tmp_path / "shop")
-    with pytest.raises(StoreError):
-        files.put(descriptor, breaking)
-    assert not files.has(descriptor)
-    files.put(descriptor, whole)
-    assert asked == [0, 300_000]
-    assert (tmp_path / "shop" / descriptor.blob_path).read_bytes() == data
-    assert [path.name for path in (tmp_path / "shop/blobs/sha256").iterdir()] == [descriptor.hex]
-
-
-def test_what_was_left_in_a_directory_and_is_wrong_is_written_again(tmp_path: Path) -> None:
-    data, descriptor = blob()
-    files = DirectoryFiles.create(tmp_path / "shop")
-    partial = tmp_path / f"shop/blobs/sha256/.{descriptor.hex}.partial"
-    partial.parent.mkdir(parents=True)
-    for left in (bytes(300_000), data + b"more"):
-        partial.write_bytes(left)
-        files.put(descriptor, content(data))
-        assert (tmp_path / "shop" / descriptor.blob_path).read_bytes() == data
-        assert not partial.exists()

@@ -43,6 +43,9 @@ def pack(
         list[str] | None,
         flag("--platform", help="Only this platform of images, such as linux/amd64; repeatable.", metavar="OS/ARCH"),
     ] = None,
+    no_referrers: Annotated[
+        bool, flag("--no-referrers", help="Leave out signatures, attestations and other things attached to images.")
+    ] = False,
     allow_incomplete: Annotated[
         bool, flag("--allow-incomplete", help="Pack what was found although not everything could be examined.")
     ] = False,
@@ -65,6 +68,7 @@ def pack(
 ) -> None:
     """Put the images that manifests and charts need into one file.
 
+    Signatures, attestations and other things that registries list as referring to an image come along with it.
     The file is a plain tar and an OCI image layout: skopeo, ctr, podman and docker read it too. A run that was cut
     leaves BUNDLE.partial; the same command goes on from there. DIR/ and s3://… become the same layout, unpacked.
 
@@ -87,6 +91,7 @@ def pack(
 
     wishes = operation.Wishes(
         platforms=tuple(Platform.parse(text) for text in platform or ()),
+        referrers=not no_referrers,
         allow_incomplete=allow_incomplete,
         keep_going=keep_going,
         since=since,
@@ -125,21 +130,34 @@ def _say(packed: Packed, packing: Packing, seconds: float) -> None:
     kept = f", {plural(done.present, 'blob')} kept from an earlier run" if done.present else ""
     absent = packing.composition.inventory.absent
     spared = f"; {size(sum(row.size for row in absent))} are left to the other side" if absent else ""
-    render.say(
-        f"packed {plural(len(done.outcomes), 'image')} into {place}: {size(packed.size)}, {fetched}{kept}{spared}"
-    )
+    what = f"packed {_counted(packing)} into {place}: {size(packed.size)}"
+    render.say(f"{what}, {fetched}{kept}{spared}")
+    _say_sparse(packing)
     render.say(
         f"\nnext: carry it over, then\n  kubectl airgap verify {place}\n  kubectl airgap push {place} HOST/PREFIX"
     )
 
 
+def _counted(packing: Packing) -> str:
+    referrers = plural(len(packing.referrers), "referrer")
+    return plural(len(packing.images), "image") + (f" and {referrers}" if packing.referrers else "")
+
+
+def _say_sparse(packing: Packing) -> None:
+    if packing.sparse:
+        images = plural(len(packing.sparse), "image")
+        render.say(f"of {images} other platforms stay behind; a registry that wants all takes push --filter-index")
+
+
 def _say_plan(packing: Packing) -> None:
     layout = packing.composition.layout
-    for image in packing.graph.images:
-        render.names([f"{image.reference}@{image.root.digest}" if not image.reference.digest else str(image.reference)])
+    for item in packing.images:
+        render.names([str(item.reference if item.reference.digest else item.reference.with_digest(item.digest))])
     blobs = plural(len(layout.blobs), "blob")
-    free = "" if packing.free is None else f"; {size(packing.free)} are free there"
-    render.say(f"would write {packing.place}: {size(packing.size)} in {blobs}{free}")
+    render.say(f"would write {_counted(packing)} to {packing.place}: {size(packing.size)} in {blobs}")
+    _say_sparse(packing)
+    if packing.free is not None:
+        render.say(f"{size(packing.free)} are free there")
     if packing.free is not None and packing.size > packing.free:
         render.say(f"that does not fit: {size(packing.size - packing.free)} are missing")
 

@@ -17,9 +17,10 @@ from airgap.transfer.graph import Graph, among, walk
 
 @dataclass(frozen=True)
 class Verification:
-    """What was proved: so many images and blobs, so many bytes hashed."""
+    """What was proved: so many images, referrers and blobs, so many bytes hashed."""
 
     images: int
+    referrers: int
     blobs: int
     bytes: int
 
@@ -54,7 +55,8 @@ def verify(
     _raise_all(bundle, [result for result in results if isinstance(result, AirgapError)])
     bundle.store.check_frame()
     _check_images(bundle)
-    return Verification(len(bundle.references), len(blobs), bundle.inventory.size)
+    referrers = len(bundle.inventory.owners)
+    return Verification(len(bundle.references) - referrers, referrers, len(blobs), bundle.inventory.size)
 
 
 def _raise_all(bundle: Bundle, failures: list[AirgapError]) -> None:
@@ -86,7 +88,8 @@ def _check_images(bundle: Bundle) -> None:
 
 def _check_for_others(bundle: Bundle, graph: Graph) -> None:
     """What other tools read in place of the inventory follows from the images, so it can be made again and compared."""
-    made = documents_for_others(graph, bundle.documents[INVENTORY_FILE], bundle.digests) | {LAYOUT_FILE: LAYOUT}
+    written = bundle.documents[INVENTORY_FILE]
+    made = documents_for_others(graph, bundle.inventory, written, bundle.digests) | {LAYOUT_FILE: LAYOUT}
     for name in (LAYOUT_FILE, INDEX_FILE, DOCKER_FILE):
         if bundle.documents.get(name) != made.get(name):
             raise DamagedBundle(f"`{bundle.place}`: `{name}` is not what its images make", hint="carry it over again")

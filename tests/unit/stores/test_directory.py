@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.support.images import add_image
 
+from airgap import limits
 from airgap.descriptors import OCI_LAYER, Descriptor
 from airgap.errors import DamagedBundle, StoreError
 from airgap.references import Reference
+from airgap.stores import Chunk
 from airgap.stores.directory import DirectoryFiles
 from airgap.stores.layoutstore import LayoutStore, LayoutWriter
 from airgap.stores.memory import MemoryStore
@@ -66,3 +70,38 @@ def test_what_a_directory_lacks_is_counted_in_bytes(files: DirectoryFiles) -> No
     here, absent = Descriptor.of(b"here", OCI_LAYER), Descriptor.of(b"absent", OCI_LAYER)
     files.put(here, lambda offset: iter([b"here"[offset:]]))
     assert files.lacking([here, absent]) == absent.size
+
+
+def test_a_blob_that_was_cut_is_gone_on_with_inside(files: DirectoryFiles) -> None:
+    data = os.urandom(3 * limits.MIB)
+    descriptor = Descriptor.of(data, OCI_LAYER)
+    asked: list[int] = []
+
+    def breaking(offset: int) -> Iterator[Chunk]:
+        asked.append(offset)
+        yield data[offset : offset + 300_000]
+        raise StoreError("the line broke")
+
+    def whole(offset: int) -> Iterator[Chunk]:
+        asked.append(offset)
+        yield data[offset:]
+
+    with pytest.raises(StoreError):
+        files.put(descriptor, breaking)
+    assert not files.has(descriptor)
+    files.put(descriptor, whole)
+    assert asked == [0, 300_000]
+    assert (files.path / descriptor.blob_path).read_bytes() == data
+    assert [path.name for path in (files.path / "blobs/sha256").iterdir()] == [descriptor.hex]
+
+
+def test_what_was_left_in_a_directory_and_is_wrong_is_written_again(files: DirectoryFiles) -> None:
+    data = os.urandom(3 * limits.MIB)
+    descriptor = Descriptor.of(data, OCI_LAYER)
+    partial = files.path / f"blobs/sha256/.{descriptor.hex}.partial"
+    partial.parent.mkdir(parents=True)
+    for left in (bytes(300_000), data + b"more"):
+        partial.write_bytes(left)
+        files.put(descriptor, lambda offset: iter([data[offset:]]))
+        assert (files.path / descriptor.blob_path).read_bytes() == data
+        assert not partial.exists()
