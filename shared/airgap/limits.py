@@ -50,6 +50,11 @@ KEY_FILE: Final = 64 * KIB
 STATE_FILE: Final = 64 * KIB
 PASSPHRASE: Final = 4 * KIB
 
+# Container runtimes of this machine. What they do in silence, unpacking or saving a large image, takes minutes.
+RUNTIME_ANSWER: Final = 64 * MIB
+RUNTIME_ANSWER_SECONDS: Final = 60.0
+RUNTIME_STALL_SECONDS: Final = 1800.0
+
 # Transfers. Smaller buffers cost half of the speed (docs/architecture.md, "Speed").
 CHUNK: Final = 1 * MIB
 WORKERS: Final = 6

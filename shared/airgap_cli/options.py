@@ -109,6 +109,12 @@ BundlePlace = Annotated[
 ]
 Quiet = Annotated[bool, flag("-q", "--quiet", help="No progress, no summary; errors only.")]
 DryRun = Annotated[bool, flag("--dry-run", help="Say what would be done, and stop.")]
+RuntimeAddress = Annotated[
+    str, flag("--address", help="Socket of the container runtime, if not where it usually is.", metavar="SOCKET")
+]
+RuntimeNamespace = Annotated[
+    str, flag("--containerd-namespace", help="Namespace of containerd, if not k8s.io.", metavar="NAME")
+]
 Concurrency = Annotated[
     int,
     flag(
@@ -188,6 +194,20 @@ class RegistryFlags:
     ] = ""
 
 
+Naming = Annotated[
+    str,
+    flag(
+        "--naming",
+        help="What becomes of the source's name: strip its host, keep it, flat, or group=NAME.",
+        metavar="NAMING",
+    ),
+]
+MaxDepth = Annotated[
+    int,
+    flag("--max-depth", help="Components of a path at most; more are joined with dashes. 0: any.", min=0, metavar="N"),
+]
+
+
 @dataclass(frozen=True)
 class BucketFlags:
     """How bundles in buckets are reached. The login is the one that AWS tools find."""
@@ -210,9 +230,8 @@ class TargetFlags:
     lock: Annotated[
         Path | None, flag("--lock", help="What `push` wrote: where each image really is.", metavar="FILE")
     ] = None
-    naming: Annotated[
-        str, flag("--naming", help="Names at the target: strip, keep, flat or group=NAME.", metavar="NAMING")
-    ] = "strip"
+    naming: Naming = "strip"
+    max_depth: MaxDepth = 0
 
 
 @dataclass(frozen=True)

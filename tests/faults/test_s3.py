@@ -258,11 +258,11 @@ def test_f59_of_two_who_write_a_bundle_to_one_place_the_second_is_told_and_the_f
     assert "somebody else" in caught.value.message
     with reader.read(LayoutStore(bucket_files(s3_login, at)), ANYBODY) as bundle:
         assert bundle.references == (first.reference,)
-        assert verify(bundle).images == 1
+        assert verify(bundle).blobs == 4
     pack(s3_login, at, second)  # knowing what is there, it is replaced
     with reader.read(LayoutStore(bucket_files(s3_login, at)), ANYBODY) as bundle:
         assert bundle.references == (second.reference,)
-        assert verify(bundle).images == 1
+        assert verify(bundle).blobs == 4
 
 
 def test_f59_a_conditional_write_whose_answer_was_lost_is_not_taken_for_a_lost_race(
@@ -278,7 +278,7 @@ def test_f59_a_conditional_write_whose_answer_was_lost_is_not_taken_for_a_lost_r
         fill(writer, made)
         writer.finish()
     with reader.read(LayoutStore(bucket_files(s3_login, at)), ANYBODY) as bundle:
-        assert verify(bundle).images == 1
+        assert verify(bundle).blobs == 4
 
 
 def test_f59_a_store_without_conditional_writes_is_asked_what_is_there_instead(

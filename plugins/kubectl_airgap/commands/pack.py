@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
 
 from airgap import limits
@@ -13,6 +14,8 @@ from airgap_cli.options import (
     Quiet,
     RegistryFlags,
     Report,
+    RuntimeAddress,
+    RuntimeNamespace,
     SourceFlags,
     flag,
     grouped,
@@ -20,7 +23,7 @@ from airgap_cli.options import (
 )
 from airgap_cli.reports import check_complete, print_report
 from airgap_cli.trustflags import LabelFlags, TrustFlags
-from airgap_cli.words import duration, plural, size
+from airgap_cli.words import at_rate, counted, duration, plural, size
 
 if TYPE_CHECKING:
     from airgap.operations.environment import Run
@@ -52,6 +55,13 @@ def pack(
     include_off: Annotated[
         bool, flag("--include-off", help="Also images that only chart features which are off would need.")
     ] = False,
+    file: Annotated[
+        list[str] | None,
+        flag("--file", help="Also this file or directory, under another name if wanted.", metavar="PATH[=NAME]"),
+    ] = None,
+    images_only: Annotated[
+        bool, flag("--images-only", help="Leave out the charts and manifests themselves, and pack their images.")
+    ] = False,
     since: Annotated[
         str,
         flag(
@@ -60,6 +70,12 @@ def pack(
             metavar="PLACE",
         ),
     ] = "",
+    from_: Annotated[
+        str,
+        flag("--from", help="Take images from this machine's docker, podman or containerd alone.", metavar="RUNTIME"),
+    ] = "",
+    address: RuntimeAddress = "",
+    containerd_namespace: RuntimeNamespace = "",
     keep_going: KeepGoing = False,
     concurrency: Concurrency = limits.WORKERS,
     dry_run: DryRun = False,
@@ -68,9 +84,13 @@ def pack(
 ) -> None:
     """Put the images that manifests and charts need into one file.
 
-    Signatures, attestations and other things that registries list as referring to an image come along with it.
-    The file is a plain tar and an OCI image layout: skopeo, ctr, podman and docker read it too. A run that was cut
-    leaves BUNDLE.partial; the same command goes on from there. DIR/ and s3://… become the same layout, unpacked.
+    The charts and manifests come along, what --file names, and the signatures, attestations and other things that
+    registries list as referring to an image. The file is a plain tar and an OCI image layout: skopeo, ctr, podman and
+    docker read it too. A run that was cut leaves BUNDLE.partial; the same command goes on from there. DIR/ and s3://…
+    become the same layout, unpacked.
+
+    With --from, registries are not asked. containerd keeps images as they were pulled, digests and all; docker and
+    podman keep no compressed layers, so that digests are others than at the registry and the bundle is larger.
 
     \b
     Examples:
@@ -78,11 +98,14 @@ def pack(
       kubectl airgap pack --chart ./shop --platform linux/amd64 -o shop.tar
       kubectl airgap pack --images-file images.txt --mirror docker.io=mirror.local/hub -o app.tar
       kubectl airgap pack -f deploy/ --since app.tar -o app-2.tar
+      kubectl airgap pack --chart ./shop --file bin/tool --file docs=manual -o shop.tar
       kubectl airgap pack -f deploy/ --name app --sequence 3 --expires 90d --sign-key sign.key -o app-3.tar
+      kubectl airgap pack --image shop/web:dev --from docker -o dev.tar
       kubectl airgap pack -f deploy/ -o s3://bundles/app --s3-endpoint https://s3.local
     """
+    from airgap.adapters.runtimes.choice import Choice
     from airgap.bundles.freshness import expiry
-    from airgap.operations import images, places
+    from airgap.operations import artifacts, images, local, places
     from airgap.operations import pack as operation
     from airgap.platforms import Platform
     from airgap_cli.progress import Progress
@@ -96,25 +119,36 @@ def pack(
         keep_going=keep_going,
         since=since,
         name=label.name,
+        version=label.bundle_version,
         sequence=label.sequence,
         expires=expiry(label.expires, now()) if label.expires else "",
         key=signing_key(label.sign_key, label.sign_password_file) if label.sign_key else None,
     )
+    wanted = artifacts.Wanted(wishes.label(output), tuple(file or ()), images_only)
     places.check_new(output)
-    with Progress("packing", quiet=quiet) as progress:
+    with (
+        Progress("packing", quiet=quiet) as progress,
+        artifacts.gathered(sources_of(sources), wanted) as (held, made),
+    ):
         reached = run_of(registries, concurrency, progress, mirror or (), buckets)
         run = trusting(reached, trust.verify_key)
-        found = images.find_images(sources_of(sources))
+        found = images.find_images(held, optional=bool(made))
         if not include_off:
             found, off = operation.without_off(found)
             for reference in () if quiet else off:
                 render.say(f"not packed: {reference}, which only a feature that is off needs; --include-off packs it")
-        packing = operation.prepare(found, output, wishes, run)
-        if dry_run:
-            _say_plan(packing)
-            _say_allowances(run)
-            return
-        packed = operation.write(packing, run)
+        with ExitStack() as until_packed:
+            runtime = None
+            if from_:
+                chosen = Choice(from_, address, containerd_namespace)
+                images_here = local.source_of(chosen, found.references, output, run, keep_going=keep_going)
+                runtime = until_packed.enter_context(images_here)
+            packing = operation.prepare(found, output, wishes, run, made, runtime)
+            if dry_run:
+                _say_plan(packing, run.access.rate)
+                _say_allowances(run)
+                return
+            packed = operation.write(packing, run)
         seconds = progress.seconds
     if report is not None:
         print_report(packed.report, report)
@@ -130,17 +164,13 @@ def _say(packed: Packed, packing: Packing, seconds: float) -> None:
     kept = f", {plural(done.present, 'blob')} kept from an earlier run" if done.present else ""
     absent = packing.composition.inventory.absent
     spared = f"; {size(sum(row.size for row in absent))} are left to the other side" if absent else ""
-    what = f"packed {_counted(packing)} into {place}: {size(packed.size)}"
-    render.say(f"{what}, {fetched}{kept}{spared}")
+    render.say(f"packed {counted(packing.counts)} into {place}: {size(packed.size)}, {fetched}{kept}{spared}")
+    if not packing.composition.docker_readable:
+        render.say("nothing in it is an image, so `docker load` and `podman load` find nothing in it")
     _say_sparse(packing)
     render.say(
         f"\nnext: carry it over, then\n  kubectl airgap verify {place}\n  kubectl airgap push {place} HOST/PREFIX"
     )
-
-
-def _counted(packing: Packing) -> str:
-    referrers = plural(len(packing.referrers), "referrer")
-    return plural(len(packing.images), "image") + (f" and {referrers}" if packing.referrers else "")
 
 
 def _say_sparse(packing: Packing) -> None:
@@ -149,15 +179,15 @@ def _say_sparse(packing: Packing) -> None:
         render.say(f"of {images} other platforms stay behind; a registry that wants all takes push --filter-index")
 
 
-def _say_plan(packing: Packing) -> None:
+def _say_plan(packing: Packing, rate: int) -> None:
     layout = packing.composition.layout
-    for item in packing.images:
+    for item in packing.asked:
         render.names([str(item.reference if item.reference.digest else item.reference.with_digest(item.digest))])
     blobs = plural(len(layout.blobs), "blob")
-    render.say(f"would write {_counted(packing)} to {packing.place}: {size(packing.size)} in {blobs}")
+    render.say(f"would write {counted(packing.counts)} to {packing.place}: {size(packing.size)} in {blobs}")
+    free = "nobody knows what is free there" if packing.free is None else f"{size(packing.free)} are free there"
+    render.say(f"{free}{at_rate(packing.size, rate)}")
     _say_sparse(packing)
-    if packing.free is not None:
-        render.say(f"{size(packing.free)} are free there")
     if packing.free is not None and packing.size > packing.free:
         render.say(f"that does not fit: {size(packing.size - packing.free)} are missing")
 

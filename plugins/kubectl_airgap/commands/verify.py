@@ -4,7 +4,7 @@ from airgap import limits
 from airgap_cli import render
 from airgap_cli.options import BucketFlags, BundlePlace, Concurrency, Quiet, RegistryFlags, grouped
 from airgap_cli.trustflags import OwnVerifyKey
-from airgap_cli.words import duration, plural, size
+from airgap_cli.words import counted, duration, plural, size
 
 
 @grouped
@@ -40,8 +40,7 @@ def verify(
             proved = prove(opened, workers=run.workers, observe=run.observe, stopped=run.stopped)
         seconds = progress.seconds
     if not quiet:
-        referrers = f", {plural(proved.referrers, 'referrer')}" if proved.referrers else ""
-        what = f"{plural(proved.images, 'image')}{referrers}, {plural(proved.blobs, 'blob')}, {size(proved.bytes)}"
+        what = f"{counted(proved.counts)}, {plural(proved.blobs, 'blob')}, {size(proved.bytes)}"
         render.say(f"{bundle} is whole: {what}, hashed in {duration(seconds)}")
         if opened.signer is not None:
             render.say(f"it is signed with {opened.signer.place}, {opened.signer.fingerprint}")

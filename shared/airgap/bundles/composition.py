@@ -91,33 +91,23 @@ def compose(
         label.expires,
     )
     written = inventories.dumps(inventory)
-    others = documents_for_others(graph, inventory, written, offsets)
+    others = documents_for_others(graph, written, offsets)
     signature = [(SIGNATURE_FILE, sign(written))] if sign else []
     members = [(LAYOUT_FILE, LAYOUT), (INVENTORY_FILE, written), *signature, *others.items()]
     return Composition(inventory, ArchiveLayout.of(members, blobs), DOCKER_FILE in others)
 
 
-def documents_for_others(
-    graph: Graph, inventory: Inventory, written: bytes, present: Container[str]
-) -> dict[str, bytes]:
+def documents_for_others(graph: Graph, inventory: bytes, present: Container[str]) -> dict[str, bytes]:
     """What other tools read in place of the inventory; it follows from the images, and names the inventory's digest.
 
-    Of a delta, only images whose content is all here are told: others would be read as damaged. Referrers are listed
-    without a name, as other tools do: containerd unpacks whatever has one, and stops at what is no image.
-
-    Args:
-        graph: of everything.
-        inventory: which of it are referrers.
-        written: the inventory's own bytes.
-        present: digests of the content that is here.
+    Of a delta, only images whose content is all here are told: others would be read as damaged.
     """
-    complete = [image for image in graph.images if all(blob.digest in present for blob in graph.blobs_of(image))]
-    images = tuple(image for image in complete if image.reference not in inventory.owners)
-    referrers = (image.root for image in complete if image.reference in inventory.owners)
-    names = ((image.reference, image.root) for image in images)
-    docker = _docker_document(replace(graph, images=images))
+    graph = _complete(graph, present)
+    names = ((image.reference, image.root) for image in graph.images)
+    artifacts = {image.root.digest for image in graph.images if not _can_run(graph, image.root)}
+    docker = docker_document(graph)
     return {
-        INDEX_FILE: index_document(names, {INVENTORY_DIGEST: digest_of(written)}, referrers),
+        INDEX_FILE: index_document(names, {INVENTORY_DIGEST: digest_of(inventory)}, artifacts),
         **({DOCKER_FILE: docker} if docker else {}),
     }
 
@@ -149,12 +139,12 @@ def _item(graph: Graph, image: Image, asked: Asked) -> Item:
     return Item(asked.kind, image.reference, root.digest, root.media_type, platforms, why, asked.subject)
 
 
-def _docker_document(graph: Graph) -> bytes:
+def docker_document(graph: Graph) -> bytes:
     """The docker-archive list: one entry per image config, with all its names; empty where nothing can run."""
     entries: dict[str, dict[str, Any]] = {}
     owners: dict[str, str] = {}
     for image in sorted(graph.images, key=lambda image: image.reference.digest is not None):
-        manifest = _runnable(graph, image.root)
+        manifest = runnable(graph, image.root)
         if manifest is None or manifest.config is None:
             continue
         layers = [layer.blob_path for layer in manifest.layers]
@@ -169,7 +159,20 @@ def _docker_document(graph: Graph) -> bytes:
     return strictjson.dumps(ordered) if ordered else b""
 
 
-def _runnable(graph: Graph, root: Descriptor) -> Manifest | None:
+def _complete(graph: Graph, present: Container[str]) -> Graph:
+    images = (image for image in graph.images if all(blob.digest in present for blob in graph.blobs_of(image)))
+    return replace(graph, images=tuple(images))
+
+
+def _can_run(graph: Graph, root: Descriptor) -> bool:
+    """Whether a runtime could unpack it: charts, files, signatures and the like have layers of other kinds."""
+    node = graph.nodes[root.digest]
+    if root.is_index:
+        return any(_can_run(graph, child) for child in node.wanted if child.is_manifest)
+    return node.manifest.is_image and all(layer.is_file_system for layer in node.manifest.layers)
+
+
+def runnable(graph: Graph, root: Descriptor) -> Manifest | None:
     """The single-platform image that docker should see: linux/amd64 of an index, else its first."""
     node = graph.nodes[root.digest]
     if not root.is_index:
@@ -177,5 +180,5 @@ def _runnable(graph: Graph, root: Descriptor) -> Manifest | None:
         return node.manifest if node.manifest.is_image and complete else None
     images = [c for c in node.wanted if c.is_manifest and not (c.platform and c.platform.is_attestation)]
     images.sort(key=lambda c: c.platform is None or (c.platform.os, c.platform.architecture) != _PREFERRED)
-    found = (_runnable(graph, child) for child in images)
+    found = (runnable(graph, child) for child in images)
     return next((manifest for manifest in found if manifest is not None), None)

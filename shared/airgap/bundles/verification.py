@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from airgap import limits
+from airgap.bundles import artifacts
 from airgap.bundles.composition import DOCKER_FILE, INVENTORY_FILE, documents_for_others
 from airgap.bundles.reader import Bundle
 from airgap.descriptors import Descriptor
@@ -17,10 +19,9 @@ from airgap.transfer.graph import Graph, among, walk
 
 @dataclass(frozen=True)
 class Verification:
-    """What was proved: so many images, referrers and blobs, so many bytes hashed."""
+    """What was proved: so many images, charts and files, so many blobs and bytes hashed."""
 
-    images: int
-    referrers: int
+    counts: Mapping[str, int]
     blobs: int
     bytes: int
 
@@ -54,9 +55,8 @@ def verify(
     results = pool.each(check, heaviest_first, workers, stopped)
     _raise_all(bundle, [result for result in results if isinstance(result, AirgapError)])
     bundle.store.check_frame()
-    _check_images(bundle)
-    referrers = len(bundle.inventory.owners)
-    return Verification(len(bundle.references) - referrers, referrers, len(blobs), bundle.inventory.size)
+    counts = _check_images(bundle)
+    return Verification(counts, len(blobs), bundle.inventory.size)
 
 
 def _raise_all(bundle: Bundle, failures: list[AirgapError]) -> None:
@@ -72,10 +72,11 @@ def _raise_all(bundle: Bundle, failures: list[AirgapError]) -> None:
     )
 
 
-def _check_images(bundle: Bundle) -> None:
+def _check_images(bundle: Bundle) -> dict[str, int]:
     """Every image leads to content that is here; platforms that were left out are not asked for."""
     try:
         graph = walk(bundle.store, bundle.references, among(bundle.digests))
+        counts = artifacts.tally(bundle.inventory.items, graph)
     except (ContentError, StoreError, IncompleteError) as error:
         raise DamagedBundle(f"`{bundle.place}`: {error.message}") from error
     known = bundle.digests | {absent.digest for absent in bundle.inventory.absent}
@@ -84,12 +85,12 @@ def _check_images(bundle: Bundle) -> None:
         if lacking:
             raise DamagedBundle(f"`{bundle.place}`: `{image.reference}` lacks `{lacking[0]}`")
     _check_for_others(bundle, graph)
+    return counts
 
 
 def _check_for_others(bundle: Bundle, graph: Graph) -> None:
     """What other tools read in place of the inventory follows from the images, so it can be made again and compared."""
-    written = bundle.documents[INVENTORY_FILE]
-    made = documents_for_others(graph, bundle.inventory, written, bundle.digests) | {LAYOUT_FILE: LAYOUT}
+    made = documents_for_others(graph, bundle.documents[INVENTORY_FILE], bundle.digests) | {LAYOUT_FILE: LAYOUT}
     for name in (LAYOUT_FILE, INDEX_FILE, DOCKER_FILE):
         if bundle.documents.get(name) != made.get(name):
             raise DamagedBundle(f"`{bundle.place}`: `{name}` is not what its images make", hint="carry it over again")

@@ -6,16 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from airgap import limits, strictjson
+from airgap.bundles import artifacts as artifacts_of_bundles
+from airgap.bundles.artifacts import Artifact
 from airgap.bundles.composition import Asked, Composition, Label, compose
 from airgap.bundles.inventory import REFERRER, Item, Why
 from airgap.bundles.keys import SigningKey
 from airgap.bundles.signing import sealed
 from airgap.descriptors import Descriptor
 from airgap.discovery.findings import Certainty, Discovery, Finding
-from airgap.errors import AirgapError, IncompleteError, InvalidInput, InvalidManifest
-from airgap.operations import places, since
+from airgap.errors import AirgapError, IncompleteError, InvalidInput
+from airgap.operations import local, places, since
 from airgap.operations.environment import Run
+from airgap.operations.local import LocalSource
+from airgap.operations.singles import platform_of
 from airgap.platforms import Platform
 from airgap.references import Reference
 from airgap.stores import Source
@@ -79,14 +82,14 @@ class Packing:
         return self.composition.layout.size
 
     @property
-    def images(self) -> tuple[Item, ...]:
-        """What was asked for."""
+    def asked(self) -> tuple[Item, ...]:
+        """What was asked for; not what came along with it."""
         return tuple(item for item in self.composition.inventory.items if not item.is_referrer)
 
     @property
-    def referrers(self) -> tuple[Item, ...]:
-        """What came along with it."""
-        return tuple(item for item in self.composition.inventory.items if item.is_referrer)
+    def counts(self) -> dict[str, int]:
+        """How many there are of what."""
+        return artifacts_of_bundles.tally(self.composition.inventory.items, self.graph)
 
     @property
     def sparse(self) -> tuple[Image, ...]:
@@ -104,8 +107,17 @@ class Packed:
     failures: tuple[tuple[Reference, AirgapError], ...]
 
 
-def prepare(discovery: Discovery, place: str, wishes: Wishes, run: Run) -> Packing:
-    """Resolve what was found and lay the bundle out; nothing is written yet.
+def prepare(
+    discovery: Discovery,
+    place: str,
+    wishes: Wishes,
+    run: Run,
+    artifacts: Sequence[Artifact] = (),
+    runtime: LocalSource | None = None,
+) -> Packing:
+    """Resolve what was found and lay the bundle out, artifacts too; nothing is written yet.
+
+    Where a container runtime of this machine is given, images are read from it and from nowhere else.
 
     Raises:
         IncompleteError: something could not be examined, or images cannot be read.
@@ -118,33 +130,41 @@ def prepare(discovery: Discovery, place: str, wishes: Wishes, run: Run) -> Packi
             tuple(f"{problem.place}: {problem.reason}" for problem in discovery.problems),
             hint="mend that, or pack what was found with --allow-incomplete",
         )
-    if not discovery.references:
+    if not discovery.references and not artifacts:
         raise InvalidInput("no image was found, so there is nothing to pack")
     places.check_new(place)
-    source = run.sources()
-    source.announce(discovery.references)
+    source = artifacts_of_bundles.store_of(artifacts, runtime or _registries(discovery, run))
+    choice = of_platforms(wishes.platforms)
     graph = walk(
         source,
-        discovery.references,
-        of_platforms(wishes.platforms),
+        (*discovery.references, *(artifact.reference for artifact in artifacts)),
+        local.present(runtime, choice) if runtime else choice,
         keep_going=wishes.keep_going,
         workers=run.workers,
         stopped=run.stopped,
     )
     if wishes.platforms:
         _check_platforms(graph, source, wishes.platforms, run)
+    if runtime:
+        local.check_whole(graph, runtime)
     whole = attached(graph, source, run.workers, run.observe, run.stopped) if wishes.referrers else Attached(graph)
     absent = since.known(wishes.since, whole.graph, run) if wishes.since else {}
     sign = partial(sealed, wishes.key) if wishes.key else None
-    asked = _asked(discovery.findings, whole.subjects)
+    asked = {**_asked(discovery.findings, whole.subjects), **artifacts_of_bundles.asked(artifacts)}
     composition = compose(whole.graph, asked, wishes.label(place), absent, sign)
     return Packing(place, whole.graph, composition, source, places.free_space(place))
+
+
+def _registries(discovery: Discovery, run: Run) -> Source:
+    source = run.sources()
+    source.announce(discovery.references)
+    return source
 
 
 def _check_platforms(graph: Graph, source: Source, asked: tuple[Platform, ...], run: Run) -> None:
     """Refuse images that have none of the platforms asked for, and tell which lack some of them."""
     singles = [image for image in graph.images if graph.nodes[image.root.digest].manifest.is_image]
-    made_for = pool.every(lambda image: (_made_for(graph, image, source),), singles, run.workers, run.stopped)
+    made_for = pool.every(lambda image: (platform_of(image, graph, source),), singles, run.workers, run.stopped)
     other = [(i, p) for i, (p,) in zip(singles, made_for, strict=True) if not any(each.covers(p) for each in asked)]
     if other:
         raise IncompleteError(
@@ -154,16 +174,6 @@ def _check_platforms(graph: Graph, source: Source, asked: tuple[Platform, ...], 
         )
     several = ((image, graph.platforms_of(image)) for image in graph.images if image.root.is_index)
     _note_missing([*zip(singles, made_for, strict=True), *several], asked, run.observe)
-
-
-def _made_for(graph: Graph, image: Image, source: Source) -> Platform:
-    """An image without an index has one platform, which only its config tells."""
-    config = graph.nodes[image.root.digest].manifest.children[0]
-    if config.size > limits.MANIFEST:
-        raise InvalidManifest(f"the config of `{image.reference}` is larger than {limits.MANIFEST} bytes")
-    data = b"".join(source.blob(image.reference.name, config))
-    value = strictjson.loads(data, f"the config of `{image.reference}`")
-    return Platform.from_json(value if isinstance(value, dict) else {})
 
 
 def _note_missing(

@@ -63,8 +63,7 @@ def blob_offsets(blobs: Iterable[Descriptor]) -> tuple[dict[str, int], int]:
 
 
 def _leading(members: Iterable[tuple[str, bytes]]) -> bytes:
-    parts = (tar.header(name, len(data)) + data + tar.padding(len(data)) for name, data in members)
-    return b"".join(parts)
+    return b"".join(tar.member(name, data) for name, data in members)
 
 
 class ArchiveWriter:
