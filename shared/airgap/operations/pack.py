@@ -67,14 +67,14 @@ class Packing:
         graph: what it holds.
         composition: how it lies.
         source: where its content is fetched from.
-        free: bytes free where it goes.
+        free: bytes free where it goes, where that can be known.
     """
 
     place: str
     graph: Graph
     composition: Composition
     source: Source
-    free: int
+    free: int | None
 
     @property
     def size(self) -> int:
