@@ -68,7 +68,7 @@ class Packing:
         composition: how it lies.
         source: where its content is fetched from.
         origin: where its images are, of that.
-        free: bytes free where it goes.
+        free: bytes free where it goes, where that can be known.
     """
 
     place: str
@@ -76,7 +76,7 @@ class Packing:
     composition: Composition
     source: Source
     origin: Source
-    free: int
+    free: int | None
 
     @property
     def size(self) -> int:
