@@ -68,6 +68,7 @@ UPLOAD_CHUNK_MOST: Final = 5 * GIB  # what S3, behind many registries, takes at 
 JOURNAL: Final = 16 * MIB
 CONNECT_SECONDS: Final = 15.0
 STALL_SECONDS: Final = 60.0
+TLS_RECORD: Final = 16 * KIB  # RFC 8446 §5.1
 STALL_BYTES: Final = 1 * KIB  # a line that carries less in that time stands still
 ATTEMPTS: Final = 6  # without progress; any progress starts the count anew
 BACKOFF_SECONDS: Final = 1.0

@@ -11,6 +11,7 @@ import functools
 import http.client
 import io
 import socket
+import ssl
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -83,6 +84,7 @@ class Line:
         self.in_head = False
         self.stall = stall
         self._socket = connected
+        self._piece = limits.TLS_RECORD if isinstance(connected, ssl.SSLSocket) else limits.CHUNK
         connected.settimeout(stall)
 
     def __getattr__(self, name: str) -> Any:
@@ -92,13 +94,16 @@ class Line:
         """Ours stays: the library would send by the timeout that it connects by."""
 
     def sendall(self, data: Any, flags: int = 0) -> None:
-        """Send all of it, as long as it moves."""
+        """Send all of it, as long as it moves.
+
+        TLS says nothing before all that it was given is on its way, however long that takes: it is given little.
+        """
         rest = memoryview(data).cast("B")
         progress = _Progress(self.stall)
         while rest:
             began = time.monotonic()
             try:
-                count = self._socket.send(rest, flags)
+                count = self._socket.send(rest[: self._piece], flags)
             except TimeoutError:
                 raise TimeoutError(f"nothing could be sent for {self.stall:g} s") from None
             progress.add(count, time.monotonic() - began)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 
 import pytest
+from tests.support.registry import Authority
 
 from airgap import limits
 from airgap.stores.registry.line import EndlessHead, Line
@@ -109,3 +111,27 @@ def test_a_large_buffer_may_take_longer_than_the_stall_time_as_long_as_it_moves(
     thread.join()
     assert time.monotonic() - began > STALL
     assert bytes(got) == data
+
+
+def test_a_large_buffer_may_take_as_long_below_tls(authority: Authority) -> None:
+    server, client = (ssl.SSLContext(kind) for kind in (ssl.PROTOCOL_TLS_SERVER, ssl.PROTOCOL_TLS_CLIENT))
+    server.load_cert_chain(authority.certificate, authority.key)
+    client.load_verify_locations(authority.ca_file)
+    size, got = 300_000, bytearray()
+    ours, theirs = socket.socketpair()
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+
+    def read_slowly() -> None:
+        with server.wrap_socket(theirs, server_side=True) as far:
+            while len(got) < size:
+                time.sleep(STALL / 20)
+                got.extend(far.recv(6000))
+
+    thread = threading.Thread(target=read_slowly)
+    thread.start()
+    with client.wrap_socket(ours, server_hostname="localhost") as near:
+        began = time.monotonic()
+        Line(near, STALL).sendall(bytes(size))
+        assert time.monotonic() - began > STALL
+        thread.join()
+    assert len(got) == size
