@@ -17,6 +17,7 @@ from airgap.errors import AirgapError, InvalidInput, NoSpace, StoreError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _CANNOT_COPY = frozenset({errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})  # between file systems, say
+_CANNOT_ALLOCATE = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
 _AT_ONCE = 64 << 20  # bytes, so that a signal does not wait long
 _CHUNK = 1 << 20
 
@@ -108,6 +109,16 @@ def _copy_some(source: int, target: int, count: int, position: int, offset: int)
     data = os.pread(source, min(count, _CHUNK), position)
     write_all_at(target, data, offset)
     return len(data)
+
+
+def allocate(descriptor: int, size: int) -> None:
+    """Take the space of a file at once, where the system can (macOS cannot, nor can every file system)."""
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+        except OSError as error:
+            if error.errno not in _CANNOT_ALLOCATE:
+                raise
 
 
 def start_writing(descriptor: int, offset: int, size: int) -> None:

@@ -145,5 +145,5 @@ class FileCanvas:
         durable.require_space(self.path.absolute().parent, missing, f"`{self.path}`")
         with durable.explained(self._partial):
             os.ftruncate(self._file, self._size)
-            os.posix_fallocate(self._file, 0, self._size)
+            durable.allocate(self._file, self._size)
         return before.st_size > 0

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
+import os
 import tarfile
 from pathlib import Path
 
@@ -116,6 +118,25 @@ def test_nothing_is_hashed_where_no_earlier_run_was(tmp_path: Path) -> None:
     empty = b""
     with writing(tmp_path / "x.tar", ArchiveLayout.of([], [blob(empty)])) as writer:
         assert not writer.has("", blob(empty))
+
+
+def test_space_that_a_file_system_does_not_set_aside_is_taken_as_it_is_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse(_file: int, _offset: int, _size: int) -> None:
+        raise OSError(errno.EOPNOTSUPP, "not supported")
+
+    layout = ArchiveLayout.of([("a", b"1")], [blob(b"x")])
+    made = []
+    for given in (None, refuse):  # what macOS has, and what some file systems say
+        monkeypatch.delattr(os, "posix_fallocate") if given is None else monkeypatch.setattr(
+            os, "posix_fallocate", given, raising=False
+        )
+        with writing(tmp_path / "x.tar", layout) as writer:
+            writer.put_blob("", blob(b"x"), lambda offset: iter([b"x"]))
+            writer.finish()
+        made.append((tmp_path / "x.tar").stat().st_size)
+    assert made == [layout.size, layout.size]
 
 
 def test_two_cannot_write_one_bundle(tmp_path: Path) -> None:
