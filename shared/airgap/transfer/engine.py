@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -160,13 +161,26 @@ class _Transfer:
 
     def _carry(self, copy: Copy, name: str) -> None:
         try:
-            self.target.put_blob(name, copy.descriptor, lambda offset: self._stream(copy, offset))
+            self._put(copy, name)
         except ContentMismatch as error:
             self.observe(events.Note(f"{error.message}; fetching it once more"))
-            self.target.put_blob(name, copy.descriptor, lambda offset: self._stream(copy, offset))
+            self._put(copy, name)
         self._count(copied=1)
 
-    def _stream(self, copy: Copy, offset: int) -> Iterator[Chunk]:
+    def _put(self, copy: Copy, name: str) -> None:
+        """Put a blob, and let go of its source at once: a reader that is not at its end has a turn at its host.
+
+        Left alone it would keep that as long as the error is kept that it was left for.
+        """
+        with contextlib.ExitStack() as opened:
+
+            def content(offset: int) -> Iterator[Chunk]:
+                opened.close()  # whoever begins anew is done with the last
+                return opened.enter_context(contextlib.closing(self._stream(copy, offset)))
+
+            self.target.put_blob(name, copy.descriptor, content)
+
+    def _stream(self, copy: Copy, offset: int) -> Generator[Chunk, None, None]:
         for chunk in self.source.blob(copy.source, copy.descriptor, offset):
             if self.stopped.is_set():
                 raise Cancelled("stopped")

@@ -4,10 +4,26 @@ import threading
 
 from tests.support.stored import Stored
 
+from airgap.descriptors import Descriptor
 from airgap.errors import StoreError
 from airgap.operations.environment import Access, Run
+from airgap.stores import Content
+from airgap.stores.memory import MemoryStore
 from airgap.stores.registry import Connections, RegistryStore
 from airgap.stores.registry.mirrors import Endpoint
+from airgap.stores.registry.retry import Patience
+from airgap.transfer import engine, plan
+from airgap.transfer.engine import Conduct, Result
+from airgap.transfer.graph import walk
+
+
+class Full(MemoryStore):
+    """Takes the first bytes of a blob, and then no more."""
+
+    def put_blob(self, name: str, descriptor: Descriptor, content: Content) -> None:
+        chunks = content(0)
+        next(chunks)
+        raise StoreError("it is full")
 
 
 def test_a_host_that_one_rule_allows_to_be_plain_is_not_plain_for_others() -> None:
@@ -47,3 +63,15 @@ def test_a_blob_has_its_turn_until_it_has_been_read_to_the_end(stored: Stored) -
         pass
     assert done.wait(10)
     assert failures == []
+
+
+def test_a_copy_that_fails_leaves_its_turn_to_others_while_its_error_is_kept(stored: Stored) -> None:
+    patience, name = Patience(), stored.reference(stored.registry.host)
+    source = RegistryStore(Connections(workers=1, patience=patience))
+    todo = plan.plan(walk(source, [name]), Full(), {name: name})
+    report = engine.run(todo, source, Full(), Conduct(workers=1, keep_going=True))
+    assert report.outcomes[0].result is Result.FAILED
+    late = threading.Timer(10, patience.stopped.set)
+    late.start()
+    assert sum(map(len, source.blob(name.name, stored.layer))) == stored.layer.size
+    late.cancel()
