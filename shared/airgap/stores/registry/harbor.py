@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from airgap import limits
-from airgap.errors import InvalidInput, StoreError
+from airgap.errors import InvalidInput, InvalidManifest, NotFound, StoreError
 from airgap.references import Reference
 from airgap.stores.registry.client import Client, Request
-
-if TYPE_CHECKING:
-    from airgap.stores.registry.session import Answer
+from airgap.stores.registry.documents import whole
 
 _API: Final = "/api/v2.0"
 
@@ -59,23 +57,21 @@ def create(client: Client, projects: Iterable[str]) -> tuple[str, ...]:
 
 def _check_harbor(client: Client) -> None:
     """What anybody may ask of a Harbor, and no other registry answers."""
-    response = client.send(Request("GET", f"{_API}/systeminfo"))
-    if not (response.status_code == 200 and "auth_mode" in _object(client, response)):
-        response.close()
+    if "auth_mode" not in _about(client):
         raise StoreError(
             f"`{client.host}` is no Harbor of version 2 or later: it does not answer {_API}/systeminfo",
             hint="make what it needs there by its own means, and leave --create-projects out",
         )
 
 
-def _object(client: Client, response: Answer) -> dict[str, object]:
-    data = b""
-    for chunk in client.read(response):
-        data += chunk
-        if len(data) > limits.ERROR_BODY:
-            return {}
+def _about(client: Client) -> dict[str, object]:
+    """What a Harbor says of itself; of anything else, nothing."""
     try:
-        value = json.loads(data)
+        _, data = whole(client, Request("GET", f"{_API}/systeminfo"), f"what `{client.host}` says of itself")
+    except (NotFound, InvalidManifest):
+        return {}
+    try:
+        value = json.loads(data) if len(data) <= limits.ERROR_BODY else {}
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

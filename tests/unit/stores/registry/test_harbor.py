@@ -61,6 +61,11 @@ def test_projects_that_are_not_there_are_made_private_by_the_login_of_that_host(
     assert set(proxy.cookies) == {""}  # Harbor takes whoever returns one for a browser, and wants a CSRF token
 
 
+def test_a_connection_that_breaks_while_it_says_what_it_is_is_taken_up_again(proxy: FaultProxy) -> None:
+    proxy.faults.insert(0, Fault("GET", "systeminfo$", answer=SYSTEM.answer, reset_after=3))
+    assert harbor.missing(client_of(proxy.host), ("apps",)) == ("apps",)
+
+
 def test_a_project_that_is_there_is_left_alone(proxy: FaultProxy) -> None:
     proxy.faults.insert(0, Fault("HEAD", "project_name=apps$", 9, answer=said(200)))
     assert harbor.create(client_of(proxy.host), ("apps",)) == ()
