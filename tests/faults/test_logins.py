@@ -145,6 +145,7 @@ BROKEN = {
     "no-token": (answering(200, b'{"expires_in": 60}'), "gave no token", 1),
     "null": (answering(200, b'{"token": null, "access_token": null}'), "cannot be sent", 1),
     "list": (answering(200, b"[1]"), "gave no token", 1),
+    "brackets": (answering(200, b"[" * 60_000), "gave no token", 1),
     "newline": (answering(200, b'{"token": "a\\r\\nX-Evil: 1"}'), "cannot be sent", 1),
 }
 

@@ -213,7 +213,7 @@ class Authenticator:
             value = json.loads(body)
             token = value.get("token") or value["access_token"]
             lives = min(max(float(value.get("expires_in") or 0), _TOKEN_SECONDS), _TOKEN_MOST_SECONDS)
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             raise StoreError(f"the token server `{host}` gave no token") from None
         if not isinstance(token, str) or not _TOKEN.fullmatch(token):
             raise StoreError(f"the token server `{host}` gave a token that cannot be sent")
