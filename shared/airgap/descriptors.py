@@ -159,7 +159,7 @@ def parse_descriptor(value: Any, what: str) -> Descriptor:
         _size(value.get("size"), what),
         Platform.from_json(value["platform"]) if isinstance(value.get("platform"), dict) else None,
         _annotations(value.get("annotations"), what),
-        tuple(url for url in value.get("urls") or () if isinstance(url, str)),
+        _urls(value.get("urls")),
     )
 
 
@@ -300,6 +300,11 @@ def _size(value: Any, what: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= limits.BLOB:
         raise InvalidManifest(f"{what}: the size {value!r} is not an integer from 0 to 2^53-1")
     return value
+
+
+def _urls(value: Any) -> tuple[str, ...]:
+    """Nothing is fetched from there, so what makes no sense is passed over."""
+    return tuple(url for url in value if isinstance(url, str)) if isinstance(value, list) else ()
 
 
 def _annotations(value: Any, what: str) -> tuple[tuple[str, str], ...]:

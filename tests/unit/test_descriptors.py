@@ -54,6 +54,11 @@ def test_a_manifest_without_a_media_type_is_read_by_what_it_was_asked_as() -> No
     assert read(manifest(mediaType=None)).is_image
 
 
+@pytest.mark.parametrize("urls", [5, "https://a.invalid", {"a": 1}, [5], None])
+def test_addresses_of_a_layer_that_make_no_sense_are_passed_over(urls: object) -> None:
+    assert read(manifest(layers=[described(urls=urls)])).layers[0].urls == ()
+
+
 def test_an_artifact_is_no_image() -> None:
     assert not read(manifest(config=described(mediaType="application/vnd.cncf.helm.config.v1+json"))).is_image
 
