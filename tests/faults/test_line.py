@@ -66,6 +66,7 @@ def ranged(text: str) -> Callable[[Answer], Answer]:
         pytest.param(f"bytes {CUT}-{{last}}/{{more}}", id="F6-other-total"),
         pytest.param(f"bytes {CUT}-{{size}}/{{size}}", id="F6-ends-after-its-end"),
         pytest.param(f"bytes {CUT}-{{last}}/*", id="F6-total-unknown"),
+        pytest.param(f"bytes {CUT}-{{last}}/" + "9" * 5_000, id="F6-total-of-5000-digits"),
         pytest.param(f"items {CUT}-{{last}}/{{size}}", id="F6-other-unit"),
         pytest.param("", id="F6-no-range"),
     ],
@@ -78,6 +79,24 @@ def test_a_part_that_does_not_begin_where_ours_ended_is_never_joined(stored: Sto
         with pytest.raises(StoreError, match=f"from byte {CUT} was asked for"):
             fetch(stored, proxy)
         assert asked(proxy, BLOBS) == 2
+
+
+def test_a_length_of_5000_digits_is_unknown(stored: Stored) -> None:
+    def alter(answer: Answer) -> Answer:
+        return Answer(answer.status, [*answer.without("content-length"), ("Content-Length", "9" * 5_000)], b"")
+
+    with fault_proxy(stored.registry.host, Fault("HEAD", MANIFESTS, alter=alter)) as proxy:
+        found = impatient().find(stored.reference(proxy.host))
+    assert found is not None
+    assert found.size == 0
+
+
+def test_a_registry_that_does_not_take_head_says_by_get_that_a_name_is_not_there(stored: Stored) -> None:
+    with fault_proxy(stored.registry.host, Fault("HEAD", MANIFESTS, 2, answer=answering(405))) as proxy:
+        name = stored.reference(proxy.host)
+        found = impatient().find(name)
+        assert found is not None
+        assert impatient().find(Reference(name.registry, name.repository, "none")) is None
 
 
 def without_ranges(stored: Stored) -> Callable[[Answer], Answer]:

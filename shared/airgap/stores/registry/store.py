@@ -17,6 +17,7 @@ from airgap.errors import (
     AccessDenied,
     ContentMismatch,
     InvalidReference,
+    NotFound,
     StoreError,
     UnknownContent,
 )
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from airgap.stores.registry.session import Answer
 
 _ACCEPT: Final = ", ".join(sorted(MANIFESTS | INDEXES, reverse=True))
-_CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,16})-(\d{1,16})/(\d{1,16})", re.ASCII)
 T = TypeVar("T")
 
 
@@ -88,7 +89,9 @@ class RegistryStore:
         if response.status_code == 404:
             return None
         if response.status_code in (200, 405):
-            return self.resolve(reference)
+            with contextlib.suppress(NotFound):
+                return self.resolve(reference)
+            return None
         raise failure(response, f"cannot look for `{reference}`", client.host)
 
     def has(self, name: str, descriptor: Descriptor) -> bool:
@@ -287,7 +290,7 @@ def _by_digest(name: str, descriptor: Descriptor) -> Reference:
 def _length(response: Answer) -> int:
     """What a server says of the length; nothing is built on it, so nonsense counts as unknown."""
     text = response.headers.get("Content-Length", "")
-    return int(text) if text.isascii() and text.isdigit() else 0
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 17 else 0
 
 
 def _sound(digest: str, client: Client) -> str:
@@ -307,7 +310,7 @@ def _check_range(response: Answer, descriptor: Descriptor, position: int) -> Non
         or (int(match[1]), int(match[3])) != (position, descriptor.size)
         or int(match[2]) + 1 > int(match[3])
     ):
-        said = response.headers.get("Content-Range", "none")
+        said = response.headers.get("Content-Range", "none")[:100]
         response.close()
         raise StoreError(f"`{descriptor.digest}` from byte {position} was asked for; the answer has the range {said!r}")
 

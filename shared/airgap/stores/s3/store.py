@@ -20,7 +20,7 @@ from airgap.stores.s3.failures import Changed, NoBucket, Unsupported
 from airgap.stores.s3.location import Location
 
 _Read = tuple[bytes | None, str]  # a document and its ETag
-_CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-\d+/(\d+)")
+_CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,16})-\d+/(\d{1,16})", re.ASCII)
 
 
 class BucketFiles:
