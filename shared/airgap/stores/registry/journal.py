@@ -76,10 +76,8 @@ class Journal:
             self._write()
 
     def _read(self) -> dict[Place, Session]:
-        if self.path is None or not self.path.is_file():
-            return {}
         try:
-            return _parse(self.path)
+            return _parse(self.path) if self.path is not None and self.path.is_file() else {}
         except (AirgapError, OSError) as error:
             self._warn(f"`{self.path}` is no journal that can be used ({error}); open uploads begin anew")
             return {}
@@ -130,7 +128,8 @@ def _entry(value: Any) -> tuple[Place, Session]:
         session = Session(value["location"], value["offset"], value["chunk"])
     except (KeyError, TypeError) as error:
         raise ContentError("an entry is incomplete") from error
-    numbers = (session.offset, session.chunk)
-    if not isinstance(session.location, str) or not all(type(n) is int and 0 <= n <= limits.BLOB for n in numbers):
+    numbers = ((session.offset, 0), (session.chunk, 1))  # what is sent nothing at a time would never end
+    sound = all(type(number) is int and least <= number <= limits.BLOB for number, least in numbers)
+    if not isinstance(session.location, str) or not sound:
         raise ContentError("an entry makes no sense")
     return place, session

@@ -103,6 +103,7 @@ def entry(**changes: object) -> dict[str, object]:
         pytest.param({"schemaVersion": 1, "uploads": [entry(offset=-1)]}, id="F63-negative"),
         pytest.param({"schemaVersion": 1, "uploads": [entry(offset=True)]}, id="F63-truth"),
         pytest.param({"schemaVersion": 1, "uploads": [entry(chunk=2**60)]}, id="F63-huge"),
+        pytest.param({"schemaVersion": 1, "uploads": [entry(chunk=0)]}, id="F63-nothing-at-a-time"),
         pytest.param({"schemaVersion": 1, "uploads": [entry(location=["x"])]}, id="F63-location"),
     ],
 )
@@ -125,6 +126,14 @@ def test_f63_a_journal_without_end_is_not_read_to_its_end(path: Path, monkeypatc
     notes: list[str] = []
     Journal(path, notes.append)
     assert "larger than 1000" in notes[0]
+
+
+def test_one_whose_place_cannot_even_be_looked_at_is_said_and_done_without(tmp_path: Path) -> None:
+    notes: list[str] = []
+    journal = Journal(tmp_path / ("x" * 300), notes.append)
+    journal.keep(PLACE, SESSION)
+    assert len(notes) == 2
+    assert journal.find(PLACE) == SESSION
 
 
 def test_unknown_keys_are_passed_over(path: Path) -> None:
