@@ -186,6 +186,11 @@ def test_a_blob_can_be_read_from_an_offset(filled: Filled, offset: int) -> None:
     assert got == filled.origin.blobs[blob.digest][offset:]
 
 
+def test_from_its_end_on_a_blob_has_nothing_more(filled: Filled) -> None:
+    blob = largest_blob(filled)
+    assert list(filled.source.blob(filled.names[0].name, blob, blob.size)) == []
+
+
 def test_a_blob_that_is_not_there_is_not_found(filled: Filled) -> None:
     with pytest.raises(NotFound):
         list(filled.source.blob(filled.names[0].name, Descriptor.of(b"never stored", OCI_LAYER)))
