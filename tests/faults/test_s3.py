@@ -138,6 +138,7 @@ WEATHER = {
     "F57-part-lost": (Fault("PUT", PARTS, drop_answer=True), SIZE),
     "F57-part-times-out": (Fault("PUT", PARTS, answer=refusal(400, "RequestTimeout")), SIZE),
     "F57-complete-fails-with-200": (Fault("POST", COMPLETE, answer=refusal(200, "InternalError")), SIZE),
+    "F57-begun-with-no-xml": (Fault("POST", r"\?uploads", answer=Answer(200, [], b"<html")), SIZE),
     "F57-complete-lost": (Fault("POST", COMPLETE, drop_answer=True), SIZE),
 }
 
@@ -164,6 +165,17 @@ def test_f57_a_complete_that_always_fails_with_200_is_an_error(s3_login: S3Serve
             files.put(descriptor, content(data))
         assert not files.has(descriptor)
     assert "InternalError" in caught.value.message
+
+
+def test_f57_a_part_without_an_etag_is_an_error(s3_login: S3Server, at: Location) -> None:
+    nameless = Fault("PUT", PARTS, 99, alter=lambda answer: Answer(answer.status, answer.without("etag"), answer.body))
+    data, descriptor = blob()
+    with (
+        behind(s3_login, nameless) as proxy,
+        through(proxy, s3_login, at) as files,
+        pytest.raises(StoreError, match="does not say the `ETag`"),
+    ):
+        files.put(descriptor, content(data))
 
 
 def test_f57_a_complete_whose_answer_was_lost_may_find_the_upload_gone(s3_login: S3Server, at: Location) -> None:

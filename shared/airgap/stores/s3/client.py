@@ -10,11 +10,11 @@ import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 from urllib.parse import urlsplit
 
 from airgap import __version__, durable, limits
-from airgap.errors import InvalidInput
+from airgap.errors import InvalidInput, StoreError
 from airgap.stores import Chunk
 from airgap.stores.pace import Pace
 from airgap.stores.registry.retry import Patience, Transient
@@ -44,6 +44,17 @@ class S3Access:
     patience: Patience = field(default_factory=Patience)
     workers: int = limits.WORKERS
     pace: Pace = field(default_factory=Pace)
+
+
+class _Answer(dict[str, Any]):
+    """What a server answered; one that leaves out what it must say is not understood."""
+
+    def __init__(self, said: Mapping[str, Any], host: str) -> None:
+        super().__init__(said)
+        self._host = host
+
+    def __missing__(self, key: str) -> NoReturn:
+        raise StoreError(f"`{self._host}` does not say the `{key}` of what it answers", hint="does it speak S3?")
 
 
 class Bucket:
@@ -78,7 +89,7 @@ class Bucket:
             self._begin(arguments.get("Body", b""))
             try:
                 with self._explained(what):
-                    return dict(getattr(self._client, operation)(Bucket=self.name, **arguments))
+                    return _Answer(getattr(self._client, operation)(Bucket=self.name, **arguments), self.host)
             except Transient as error:
                 count += 1
                 self.patience.wait(count, f"{what}: {error}", error.retry_after)
@@ -108,11 +119,12 @@ class Bucket:
     @contextlib.contextmanager
     def _explained(self, what: str) -> Iterator[None]:
         from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
         from urllib3.exceptions import HTTPError
 
         try:
             yield
-        except (BotoCoreError, ClientError, HTTPError, OSError) as error:
+        except (BotoCoreError, ClientError, ResponseParserError, HTTPError, OSError) as error:
             raise failures.explained(error, what, self.host, self.name) from error
 
 

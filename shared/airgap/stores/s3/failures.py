@@ -52,6 +52,7 @@ def explained(error: Exception, what: str, host: str, bucket: str) -> Exception:
         `Transient` for this package, or an error for the user.
     """
     from botocore import exceptions
+    from botocore.parsers import ResponseParserError
     from urllib3.exceptions import HTTPError
 
     if isinstance(error, exceptions.ClientError):
@@ -62,6 +63,8 @@ def explained(error: Exception, what: str, host: str, bucket: str) -> Exception:
         return _unreachable(error, host)
     if isinstance(error, exceptions.ProxyConnectionError):
         return StoreError(f"the proxy on the way to `{host}` refuses", hint="check HTTPS_PROXY and NO_PROXY")
+    if isinstance(error, ResponseParserError):
+        return Transient(f"`{host}` answered what is no S3")
     broken = exceptions.ConnectionError | exceptions.HTTPClientError | exceptions.IncompleteReadError
     if isinstance(error, broken | HTTPError | OSError):
         return Transient(f"the connection to `{host}` broke: {_one_line(cause(error))}")
