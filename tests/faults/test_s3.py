@@ -130,6 +130,7 @@ def pack(s3: S3Server, at: Location, made: Made) -> None:
         writer.finish()
 
 
+NONSENSE = b"<ListMultipartUploadsResult><MaxUploads>many</MaxUploads></ListMultipartUploadsResult>"
 SLOW_DOWN = refusal(503, "SlowDown", ("Retry-After", "0"))
 WEATHER = {
     "F57-slow-down": (Fault("PUT", "/blobs/", answer=SLOW_DOWN), 1000),
@@ -138,7 +139,7 @@ WEATHER = {
     "F57-part-lost": (Fault("PUT", PARTS, drop_answer=True), SIZE),
     "F57-part-times-out": (Fault("PUT", PARTS, answer=refusal(400, "RequestTimeout")), SIZE),
     "F57-complete-fails-with-200": (Fault("POST", COMPLETE, answer=refusal(200, "InternalError")), SIZE),
-    "F57-begun-with-no-xml": (Fault("POST", r"\?uploads", answer=Answer(200, [], b"<html")), SIZE),
+    "F57-nonsense": (Fault("GET", r"[?&]uploads", answer=Answer(200, [], NONSENSE)), SIZE),
     "F57-complete-lost": (Fault("POST", COMPLETE, drop_answer=True), SIZE),
 }
 

@@ -124,7 +124,7 @@ class Bucket:
 
         try:
             yield
-        except (BotoCoreError, ClientError, ResponseParserError, HTTPError, OSError) as error:
+        except (BotoCoreError, ClientError, ResponseParserError, HTTPError, OSError, ValueError) as error:
             raise failures.explained(error, what, self.host, self.name) from error
 
 

@@ -63,7 +63,7 @@ def explained(error: Exception, what: str, host: str, bucket: str) -> Exception:
         return _unreachable(error, host)
     if isinstance(error, exceptions.ProxyConnectionError):
         return StoreError(f"the proxy on the way to `{host}` refuses", hint="check HTTPS_PROXY and NO_PROXY")
-    if isinstance(error, ResponseParserError):
+    if isinstance(error, ResponseParserError | ValueError) and not isinstance(error, exceptions.BotoCoreError):
         return Transient(f"`{host}` answered what is no S3")
     broken = exceptions.ConnectionError | exceptions.HTTPClientError | exceptions.IncompleteReadError
     if isinstance(error, broken | HTTPError | OSError):
