@@ -60,6 +60,10 @@ class Stored:
 
 @pytest.fixture
 def stored(registry: Registry) -> Stored:
+    return store_image(registry)
+
+
+def store_image(registry: Registry) -> Stored:
     name, origin = registry.repository(), MemoryStore()
     image = add_image(origin, f"{name}:1")
     parts = tuple(attach(origin, f"{name}:1", image, text) for text in ("one", "two", "three"))
@@ -105,6 +109,33 @@ def test_an_odd_answer_to_the_question_is_a_note_and_tags_are_looked_at(stored: 
     assert digests == stored.digests
     assert len(notes) == 1
     assert "only tags are looked at" in notes[0]
+
+
+def both(proxy: FaultProxy, one: Stored, other: Stored) -> tuple[set[str], list[str]]:
+    """As `found`, of two repositories that are asked one after the other."""
+    store, seen = impatient(), list[events.Event]()
+    names = [Reference.parse(f"{stored.at(proxy)}:1") for stored in (one, other)]
+    result = attached(walk(store, names), store, 1, seen.append, threading.Event())
+    digests = {image.root.digest for image in result.graph.images}
+    return digests, [event.text for event in seen if isinstance(event, events.Note)]
+
+
+def test_where_a_host_could_not_be_asked_it_is_said_of_all_its_repositories(stored: Stored, registry: Registry) -> None:
+    other = store_image(registry)
+    with fault_proxy(registry.host, Fault("GET", API, 99, answer=Answer(400, [], b""))) as proxy:
+        _, notes = both(proxy, stored, other)
+        assert sum("/referrers/" in request for request in proxy.requests) == 1
+    assert len(notes) == 2
+
+
+def test_a_repository_that_is_refused_says_nothing_of_the_others(stored: Stored, registry: Registry) -> None:
+    other = store_image(registry)
+    lists = {stored.image.digest: stored.entries, other.image.digest: other.entries}
+    refused = Fault("GET", "/referrers/", answer=Answer(403, [], b""))
+    with fault_proxy(registry.host, refused, *api(lists)) as proxy:
+        digests, notes = both(proxy, stored, other)
+    assert digests & (stored.digests | other.digests) in (stored.digests, other.digests)
+    assert len(notes) == 1
 
 
 def test_a_tag_that_is_refused_is_a_note(stored: Stored) -> None:

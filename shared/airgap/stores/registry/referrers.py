@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from airgap import limits
 from airgap.descriptors import INDEXES, MANIFESTS, OCI_INDEX, Descriptor, hasher, parse_manifest
-from airgap.errors import ContentError, InvalidManifest, NotFound, StoreError
+from airgap.errors import AccessDenied, ContentError, InvalidManifest, NotFound, StoreError
 from airgap.stores import Listed
 from airgap.stores.registry.client import Client, Request
 from airgap.stores.registry.documents import whole
@@ -40,6 +40,7 @@ class Referrers:
 
     def __init__(self) -> None:
         self._has_api: dict[str, bool] = {}
+        self._doubts: dict[str, str] = {}  # of hosts that may have it and did not say: why
         self._learning: dict[str, threading.Lock] = {}
 
     def listed(self, client: Client, at: Endpoint, digest: str) -> Listed:
@@ -83,6 +84,8 @@ class Referrers:
         with self._learning.setdefault(client.host, threading.Lock()):
             if client.host not in self._has_api:
                 return self._learn(client, at, digest, doubt)
+        if client.host in self._doubts:
+            doubt(self._doubts[client.host])
         try:
             return _ask(client, at, digest) if self._has_api[client.host] else None
         except NotFound:
@@ -95,7 +98,11 @@ class Referrers:
         except NotFound:
             pass
         except (StoreError, ContentError) as error:
-            doubt(f"{error.message}; only tags are looked at")
+            text = f"{error.message}; only tags are looked at"
+            doubt(text)
+            if isinstance(error, AccessDenied):  # that is about a repository, and says nothing of the host
+                return None
+            self._doubts[client.host] = text
         self._has_api[client.host] = found is not None
         return found
 
