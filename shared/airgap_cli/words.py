@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
+from airgap import limits
+from airgap.errors import InvalidInput
+
 _UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
+_SIZE = re.compile(r"(\d{1,16})(?:\.(\d{1,6}))?\s?(?:([KMGT])(i?))?B?", re.ASCII | re.IGNORECASE)
 
 
 def escape(text: str) -> str:
@@ -22,6 +27,32 @@ def size(count: int | float) -> str:
             break
         value /= 1000
     return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
+
+
+def parse_size(text: str) -> int:
+    """Bytes from `64MiB`, `1.5 GB`, `20M` or `4096`: `Ki`, `Mi`, … are powers of 1024, `k`, `M`, … powers of 1000.
+
+    Raises:
+        InvalidInput: it is no size, less than a byte, or more than any content can have.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise InvalidInput(f"{text!r} is no size", hint="write a number and a unit, such as 64MiB, 1.5GB or 700M")
+    whole, fraction, unit, binary = match[1], match[2] or "", (match[3] or "").upper(), match[4]
+    factor: int = (1024 if binary else 1000) ** " KMGT".index(unit or " ")
+    count: int = int(whole + fraction) * factor // 10 ** len(fraction)
+    if not 1 <= count <= limits.BLOB:
+        raise InvalidInput(f"{text!r} is too {'large' if count else 'small'}", hint=f"from 1 to {limits.BLOB} bytes")
+    return count
+
+
+def parse_rate(text: str) -> int:
+    """Bytes a second from a size with or without `/s`: `20MiB/s`, `20MB`.
+
+    Raises:
+        InvalidInput: it is no size.
+    """
+    return parse_size(text.strip().removesuffix("/s"))
 
 
 def duration(seconds: float) -> str:

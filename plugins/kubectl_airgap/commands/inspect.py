@@ -21,7 +21,7 @@ def inspect(
     """Say what is inside a bundle, and why.
 
     Every image with its size, what it shares with others, and who asked for it. Reads only the leading members
-    and the manifests; nothing is unpacked.
+    and the manifests, from standard input too (-); nothing is unpacked.
 
     \b
     Examples:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from airgap import limits
+from airgap.errors import InvalidInput
 from airgap_cli import render
 from airgap_cli.options import (
     Concurrency,
@@ -18,7 +19,7 @@ from airgap_cli.options import (
     sources_of,
 )
 from airgap_cli.reports import check_complete, print_report
-from airgap_cli.words import duration, plural, size
+from airgap_cli.words import duration, parse_size, plural, size
 
 if TYPE_CHECKING:
     from airgap.operations.pack import Packed, Packing
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 def pack(
     sources: SourceFlags,
     registries: RegistryFlags,
-    output: Annotated[str, flag("-o", "--output", help="The bundle to write, a .tar file.", metavar="BUNDLE")],
+    output: Annotated[
+        str, flag("-o", "--output", help="The bundle to write, a .tar file; - for standard output.", metavar="BUNDLE")
+    ],
     mirror: Mirror = None,
     platform: Annotated[
         list[str] | None,
@@ -44,6 +47,11 @@ def pack(
         str,
         flag("--since", help="Leave out what this earlier bundle, or its inventory, has: a delta.", metavar="BUNDLE"),
     ] = "",
+    split: Annotated[
+        str,
+        flag("--split", help="Write parts of this size, such as 4GB; FAT32 takes up to 4294967295.", metavar="SIZE"),
+    ] = "",
+    name: Annotated[str, flag("--name", help="What the bundle is called; else as its file.", metavar="NAME")] = "",
     keep_going: KeepGoing = False,
     concurrency: Concurrency = limits.WORKERS,
     dry_run: DryRun = False,
@@ -55,12 +63,17 @@ def pack(
     The file is a plain tar and an OCI image layout: skopeo, ctr, podman and docker read it too. A run that was cut
     leaves BUNDLE.partial; the same command goes on from there.
 
+    With --split the file comes in parts, BUNDLE.001 and so on, and BUNDLE.parts.json, which tells them apart: every
+    command takes them as they are. With -o - it goes to standard output, and needs no disk.
+
     \b
     Examples:
       kubectl airgap pack -f deploy/ -o app.tar
       kubectl airgap pack --chart ./shop --platform linux/amd64 -o shop.tar
       kubectl airgap pack --images-file images.txt --mirror docker.io=mirror.local/hub -o app.tar
       kubectl airgap pack -f deploy/ --since app.tar -o app-2.tar
+      kubectl airgap pack -f deploy/ --split 4GB -o /media/stick/app.tar
+      kubectl airgap pack -f deploy/ -o - | ssh jump kubectl airgap push - registry.internal:5000/apps
     """
     from airgap.operations import images, places
     from airgap.operations import pack as operation
@@ -73,8 +86,12 @@ def pack(
         allow_incomplete=allow_incomplete,
         keep_going=keep_going,
         since=since,
+        split=parse_size(split) if split else 0,
+        name=name,
     )
-    places.check_new(output)
+    places.check_new(output, wishes.split)
+    if report is not None and output == places.STREAM:
+        raise InvalidInput("--report and the bundle cannot both go to standard output", hint="name a file with -o")
     with Progress("packing", quiet=quiet) as progress:
         run = run_of(registries, concurrency, progress, mirror or ())
         found = images.find_images(sources_of(sources))
@@ -96,14 +113,18 @@ def pack(
 
 
 def _say(packed: Packed, packing: Packing, seconds: float) -> None:
-    done, place = packed.report, packed.place
+    done = packed.report
+    is_stream = packed.place == "-"
+    place = "standard output" if is_stream else packed.place
     fetched = f"{size(done.bytes)} fetched in {duration(seconds)}"
     kept = f", {plural(done.present, 'blob')} kept from an earlier run" if done.present else ""
     absent = packing.composition.inventory.absent
     spared = f"; {size(sum(row.size for row in absent))} are left to the other side" if absent else ""
-    render.say(
-        f"packed {plural(len(done.outcomes), 'image')} into {place}: {size(packed.size)}, {fetched}{kept}{spared}"
-    )
+    parts = f" in {plural(packing.parts, 'part')}" if packing.parts else ""
+    written = f"{size(packed.size)}{parts}, {fetched}{kept}{spared}"
+    render.say(f"packed {plural(len(done.outcomes), 'image')} into {place}: {written}")
+    if is_stream:
+        return
     render.say(
         f"\nnext: carry it over, then\n  kubectl airgap verify {place}\n  kubectl airgap push {place} HOST/PREFIX"
     )
@@ -114,6 +135,8 @@ def _say_plan(packing: Packing) -> None:
     for image in packing.graph.images:
         render.names([f"{image.reference}@{image.root.digest}" if not image.reference.digest else str(image.reference)])
     blobs = plural(len(layout.blobs), "blob")
-    render.say(f"would write {packing.place}: {size(packing.size)} in {blobs}; {size(packing.free)} are free there")
-    if packing.size > packing.free:
+    parts = f", {plural(packing.parts, 'part')}" if packing.parts else ""
+    free = f"; {size(packing.free)} are free there" if packing.free is not None else ""
+    render.say(f"would write {packing.place}: {size(packing.size)} in {blobs}{parts}{free}")
+    if packing.free is not None and packing.size > packing.free:
         render.say(f"that does not fit: {size(packing.size - packing.free)} are missing")

@@ -54,12 +54,14 @@ def push(
     """Put a bundle's images into a registry, with proof.
 
     Each tag is asked for again afterwards. What the registry has already is not sent again, so the same command
-    goes on where a run was cut. The lock it writes is what relocation takes.
+    goes on where a run was cut. The lock it writes is what relocation takes. - reads a bundle that is piped in:
+    what is missing is sent as it passes, without a disk, and named once the whole was right.
 
     \b
     Examples:
       kubectl airgap push app.tar registry.internal:5000/apps
       kubectl airgap push app.tar registry.internal:5000 --naming keep --lock app.lock.yaml
+      kubectl airgap pack -f deploy/ -o - | ssh jump kubectl airgap push - registry.internal:5000/apps
     """
     from airgap.bundles import lock as locks
     from airgap.operations import places
@@ -69,10 +71,10 @@ def push(
     from airgap_cli.running import run_of
 
     relocation = Relocation.to(target, naming)
-    place = lock or places.beside(bundle, ".lock.yaml")
     with Progress("pushing", quiet=quiet) as progress:
         run = run_of(registries, concurrency, progress)
         with places.open_bundle(bundle, run) as opened:
+            place = lock or places.beside(bundle, ".lock.yaml", opened)
             prepared = operation.prepare(opened, relocation, run, filter_index=filter_index)
             if dry_run:
                 _say_plan(prepared, report)

@@ -11,6 +11,7 @@ from airgap.bundles.reader import Bundle
 from airgap.descriptors import Descriptor
 from airgap.errors import AirgapError, ContentError, DamagedBundle, IncompleteError, StoreError
 from airgap.stores.layout import INDEX_FILE, LAYOUT, LAYOUT_FILE
+from airgap.stores.stream import CutOff, StreamReader
 from airgap.transfer import events, pool
 from airgap.transfer.graph import Graph, among, walk
 
@@ -41,6 +42,7 @@ def verify(
     stopped = stopped or threading.Event()
     blobs = [Descriptor("-", blob.digest, blob.size) for blob in bundle.inventory.blobs]
     observe(events.Planned(bundle.inventory.size, len(blobs)))
+    images = _images(bundle)
 
     def check(blob: Descriptor) -> int:
         for chunk in bundle.store.blob("", blob):
@@ -49,11 +51,13 @@ def verify(
         observe(events.Done(blob.digest))
         return blob.size
 
-    heaviest_first = sorted(blobs, key=lambda blob: -blob.size)
-    results = pool.each(check, heaviest_first, workers, stopped)
+    if isinstance(bundle.store, StreamReader):
+        results = pool.each(check, blobs, 1, stopped)  # as they pass
+    else:
+        results = pool.each(check, sorted(blobs, key=lambda blob: -blob.size), workers, stopped)
     _raise_all(bundle, [result for result in results if isinstance(result, AirgapError)])
     bundle.store.check_frame()
-    _check_images(bundle)
+    _check_images(bundle, images)
     return Verification(len(bundle.references), len(blobs), bundle.inventory.size)
 
 
@@ -61,7 +65,7 @@ def _raise_all(bundle: Bundle, failures: list[AirgapError]) -> None:
     if not failures:
         return
     for failure in failures:
-        if not isinstance(failure, ContentError):
+        if not isinstance(failure, ContentError) or isinstance(failure, CutOff):
             raise failure
     users = "\n".join(f"  {failure.message}" for failure in failures)
     count = f"{len(failures)} of {len(bundle.inventory.blobs)} blobs are damaged"
@@ -70,12 +74,20 @@ def _raise_all(bundle: Bundle, failures: list[AirgapError]) -> None:
     )
 
 
-def _check_images(bundle: Bundle) -> None:
-    """Every image leads to content that is here; platforms that were left out are not asked for."""
+def _images(bundle: Bundle) -> Graph | AirgapError:
+    """What hangs together, or why that cannot be said; platforms that were left out are not asked for."""
     try:
-        graph = walk(bundle.store, bundle.references, among(bundle.digests))
+        return walk(bundle.store, bundle.references, among(bundle.digests))
+    except CutOff:
+        raise
     except (ContentError, StoreError, IncompleteError) as error:
-        raise DamagedBundle(f"`{bundle.place}`: {error.message}") from error
+        return error
+
+
+def _check_images(bundle: Bundle, graph: Graph | AirgapError) -> None:
+    """Every image leads to content that is here."""
+    if isinstance(graph, AirgapError):
+        raise DamagedBundle(f"`{bundle.place}`: {graph.message}") from graph
     known = bundle.digests | {absent.digest for absent in bundle.inventory.absent}
     for image in graph.images:
         lacking = [blob.digest for blob in graph.blobs_of(image) if blob.digest not in known]

@@ -15,7 +15,7 @@ from airgap.operations.environment import Run
 from airgap.platforms import Platform
 from airgap.references import Reference
 from airgap.stores import Source
-from airgap.transfer import engine, plan, pool
+from airgap.transfer import engine, loading, plan, pool
 from airgap.transfer.engine import Report
 from airgap.transfer.graph import Graph, Image, of_platforms, walk, without
 
@@ -29,13 +29,16 @@ class Wishes:
         allow_incomplete: pack what was found although not everything could be examined.
         keep_going: leave out images that cannot be read; `Packing.graph.unreadable` has them.
         since: where an earlier bundle lies, or its inventory, whose content is left out.
-        version, sequence, expires: what the user says of the bundle.
+        split: bytes of each part that it is written in; 0 for one file.
+        name, version, sequence, expires: what the user says of the bundle; its name is else that of the file.
     """
 
     platforms: tuple[Platform, ...] = ()
     allow_incomplete: bool = False
     keep_going: bool = False
     since: str = ""
+    split: int = 0
+    name: str = ""
     version: str = ""
     sequence: int | None = None
     expires: str = ""
@@ -50,19 +53,26 @@ class Packing:
         graph: what it holds.
         composition: how it lies.
         source: where its content is fetched from.
-        free: bytes free where it goes.
+        free: bytes free where it goes; None where that is not ours to know.
+        split: bytes of each part; 0 for one file.
     """
 
     place: str
     graph: Graph
     composition: Composition
     source: Source
-    free: int
+    free: int | None
+    split: int = 0
 
     @property
     def size(self) -> int:
-        """Bytes of the finished file."""
+        """Bytes of the finished file, or of all its parts."""
         return self.composition.layout.size
+
+    @property
+    def parts(self) -> int:
+        """How many there will be; 0 for one file."""
+        return -(-self.size // self.split) if self.split else 0
 
 
 @dataclass(frozen=True)
@@ -91,7 +101,7 @@ def prepare(discovery: Discovery, place: str, wishes: Wishes, run: Run) -> Packi
         )
     if not discovery.references:
         raise InvalidInput("no image was found, so there is nothing to pack")
-    places.check_new(place)
+    places.check_new(place, wishes.split)
     source = run.sources()
     graph = walk(
         source,
@@ -103,10 +113,10 @@ def prepare(discovery: Discovery, place: str, wishes: Wishes, run: Run) -> Packi
     )
     if wishes.platforms:
         _check_single(graph, source, wishes.platforms, run)
-    label = Label(places.name_of(place), wishes.version, wishes.sequence, wishes.expires)
+    label = Label(wishes.name or places.name_of(place), wishes.version, wishes.sequence, wishes.expires)
     absent = since.known(wishes.since, graph, run) if wishes.since else {}
     composition = compose(graph, _asked(discovery.findings), label, absent)
-    return Packing(place, graph, composition, source, places.free_space(place))
+    return Packing(place, graph, composition, source, places.free_space(place), wishes.split)
 
 
 def _check_single(graph: Graph, source: Source, platforms: tuple[Platform, ...], run: Run) -> None:
@@ -139,14 +149,18 @@ def without_off(discovery: Discovery) -> tuple[Discovery, tuple[Reference, ...]]
 
 
 def write(packing: Packing, run: Run) -> Packed:
-    """Fetch everything; the file has its name only once it is whole.
+    """Fetch everything; the file has its name only once it is whole, and a stream its end mark.
 
     Raises:
         NoSpace: before the first byte, with both numbers.
         StoreError: a source refused; what was fetched stays in `NAME.partial`, and the next run goes on from there.
     """
-    with places.create(packing.place, packing.composition, run) as writer:
-        carried = without(packing.graph, {absent.digest for absent in packing.composition.inventory.absent})
+    carried = without(packing.graph, {absent.digest for absent in packing.composition.inventory.absent})
+    if packing.place == places.STREAM:
+        layout = packing.composition.layout
+        report = loading.load(carried, layout, packing.source, places.write_out, run.conduct())
+        return Packed(packing.place, packing.size, report, packing.graph.unreadable)
+    with places.create(packing.place, packing.composition, run, packing.split) as writer:
         names = {image.reference: image.reference for image in carried.images}
         todo = plan.plan(carried, writer, names, workers=run.workers, stopped=run.stopped)
         report = engine.run(todo, packing.source, writer, run.conduct())

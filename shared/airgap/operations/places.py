@@ -2,45 +2,103 @@
 
 from __future__ import annotations
 
+import io
+import os
+import re
 from pathlib import Path
+from typing import Final
 
 from airgap import durable
 from airgap.bundles import reader
-from airgap.bundles.composition import Composition
+from airgap.bundles.composition import INVENTORY_FILE, Composition, digest_of
 from airgap.bundles.reader import Bundle
-from airgap.errors import InvalidInput
+from airgap.errors import DamagedBundle, InvalidInput
 from airgap.operations.environment import Run
-from airgap.stores.archive import ArchiveWriter
+from airgap.stores import Chunk, partlist
+from airgap.stores.archive import ArchiveReader, ArchiveWriter
 from airgap.stores.media import FileCanvas
+from airgap.stores.parts import PartsCanvas, PartsMedium
+from airgap.stores.stream import STANDARD_INPUT, StreamReader
+
+STREAM: Final = "-"
+"""Standard input or output in place of a file."""
 
 
 def open_bundle(place: str, run: Run) -> Bundle:
-    """Open a bundle for reading.
+    """Open a bundle for reading: a file, the parts of one, or what is piped in.
 
     Raises:
         InvalidInput: there is none at that place.
         DamagedBundle: it is no bundle, or a damaged one.
     """
-    return reader.open_file(Path(place))
+    if place == STREAM:
+        return reader.read(StreamReader(_standard_input()))
+    archive = partlist.archive_of(Path(place))
+    return _open_parts(archive) if archive is not None else reader.open_file(Path(place))
 
 
-def create(place: str, composition: Composition, run: Run) -> ArchiveWriter:
-    """Open a bundle for writing; it is whole once `finish` has been called.
+def _open_parts(archive: Path) -> Bundle:
+    medium = PartsMedium(archive)
+    bundle = reader.read(ArchiveReader(medium))
+    if digest_of(bundle.documents[INVENTORY_FILE]) != medium.listing.inventory:
+        raise DamagedBundle(f"`{partlist.list_of(archive)}` is of another bundle", hint="carry it over again")
+    return bundle
+
+
+def _standard_input() -> io.FileIO:
+    try:
+        source = io.FileIO(0, "rb", closefd=False)
+    except OSError as error:
+        raise InvalidInput(f"{STANDARD_INPUT} is closed", hint="pipe a bundle in, or name a file") from error
+    if source.isatty():
+        hint = "pipe one in, such as: ssh HOST cat app.tar | kubectl airgap verify -"
+        raise InvalidInput(f"no bundle comes from a terminal by {STANDARD_INPUT}", hint=hint)
+    return source
+
+
+def create(place: str, composition: Composition, run: Run, split: int = 0) -> ArchiveWriter:
+    """Open a bundle for writing, in parts of `split` bytes unless that is 0; it is whole once `finish` was called.
 
     Raises:
+        InvalidInput: other parts by these names are there.
         NoSpace: before the first byte, with both numbers.
         StoreError: another process writes it.
     """
-    return ArchiveWriter(FileCanvas(Path(place), composition.layout.size), composition.layout)
+    layout, path = composition.layout, Path(place)
+    if not split:
+        return ArchiveWriter(FileCanvas(path, layout.size), layout)
+    inventory = digest_of(composition.documents[INVENTORY_FILE])
+    return ArchiveWriter(PartsCanvas(path, layout.size, split, inventory), layout)
 
 
-def check_new(place: str) -> None:
+def write_out(data: Chunk) -> None:
+    """Write all of it to standard output.
+
+    Raises:
+        BrokenPipeError: nobody reads any more. NoSpace: it is a file, and the disk is full.
+    """
+    try:
+        durable.write_all(1, data)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise durable.explain(error, "standard output") from error
+
+
+def check_new(place: str, split: int = 0) -> None:
     """Refuse, before anything is fetched, a place that cannot become a bundle.
 
     Raises:
-        InvalidInput: a directory, a device, a link, or in a directory that is not there.
+        InvalidInput: a directory, a device, a link, in a directory that is not there; a file where parts shall be; a
+            terminal.
     """
+    if place == STREAM:
+        _check_output(split)
+        return
     path = Path(place)
+    if split and path.is_file():
+        hint = "whoever is given that name would read it in place of the parts: remove it, or use another name"
+        raise InvalidInput(f"`{path}` is there already, as one file", hint=hint)
     with durable.explained(path):
         path.exists()  # a name that is too long is said to be so
     if path.is_symlink() or (path.exists() and not path.is_file()):
@@ -49,17 +107,28 @@ def check_new(place: str) -> None:
         raise InvalidInput(f"there is no directory `{path.absolute().parent}`", hint="make it first")
 
 
-def free_space(place: str) -> int:
-    """Bytes that are free where a bundle would be written."""
-    return durable.free_space(Path(place).absolute().parent)
+def _check_output(split: int) -> None:
+    if split:
+        raise InvalidInput("standard output cannot be split", hint="name a file with -o, or leave out --split")
+    if os.isatty(1):
+        hint = "pipe it on, such as: … -o - | ssh HOST kubectl airgap push - REGISTRY; or name a file"
+        raise InvalidInput("a bundle is nothing for a terminal", hint=hint)
+
+
+def free_space(place: str) -> int | None:
+    """Bytes that are free where a bundle would be written; None where that is not ours to know."""
+    return None if place == STREAM else durable.free_space(Path(place).absolute().parent)
 
 
 def name_of(place: str) -> str:
-    """What a bundle at a place is called."""
-    return Path(place).name.removesuffix(".tar")
+    """What a bundle at a place is called, unless its user says otherwise."""
+    return "bundle" if place == STREAM else Path(place).name.removesuffix(".tar")
 
 
-def beside(place: str, suffix: str) -> Path:
-    """A file that belongs to a bundle, such as its lock."""
-    path = Path(place)
+def beside(place: str, suffix: str, bundle: Bundle) -> Path:
+    """A file that belongs to a bundle, such as its lock; of one that was piped in, here and by its own name."""
+    if place == STREAM:
+        name = re.sub(r"[^A-Za-z0-9._-]", "_", bundle.inventory.name)[:100].lstrip(".")
+        return Path((name or name_of(place)) + suffix)
+    path = partlist.archive_of(Path(place)) or Path(place)
     return path.with_name(path.name.removesuffix(".tar") + suffix)

@@ -12,8 +12,9 @@ from airgap.operations.environment import Run
 from airgap.references import Reference
 from airgap.relocation.policy import Relocation
 from airgap.stores import Target
-from airgap.transfer import engine, graph, plan, pool
-from airgap.transfer.engine import Outcome, Report, Result
+from airgap.stores.stream import StreamReader
+from airgap.transfer import engine, graph, plan, pool, unloading
+from airgap.transfer.engine import Conduct, Outcome, Report, Result
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Push:
 
     bundle: Bundle
     plan: plan.Plan
-    target: Target
+    target: unloading.Place
 
 
 @dataclass(frozen=True)
@@ -81,12 +82,19 @@ def execute(push: Push, run: Run, *, keep_going: bool = False) -> Pushed:
         ContentMismatch: the bundle is damaged, or a tag leads elsewhere afterwards.
     """
     try:
-        report = engine.run(push.plan, push.bundle.store, push.target, run.conduct(keep_going=keep_going))
+        report = _moved(push, run.conduct(keep_going=keep_going))
     except StoreError as error:
         raise _about_platforms(error, push.plan) from error
     report = _proved(report, push.target, run, keep_going=keep_going)
     arrived = {outcome.image.reference for outcome in report.outcomes if outcome.failure is None}
     return Pushed(lock_of(push.plan, arrived), report)
+
+
+def _moved(push: Push, conduct: Conduct) -> Report:
+    store = push.bundle.store
+    if isinstance(store, StreamReader):
+        return unloading.unload(push.plan, store, push.target, conduct)
+    return engine.run(push.plan, store, push.target, conduct)
 
 
 def lock_of(todo: plan.Plan, arrived: Container[Reference]) -> Lock:

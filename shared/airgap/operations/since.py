@@ -12,6 +12,7 @@ from airgap.bundles.reader import Bundle
 from airgap.errors import DamagedBundle
 from airgap.operations import places
 from airgap.operations.environment import Run
+from airgap.stores import partlist
 from airgap.transfer.graph import Graph, among, walk
 
 _Known = dict[str, tuple[str, ...]]  # digest → source names that have it
@@ -30,7 +31,7 @@ def known(place: str, graph: Graph, run: Run) -> Mapping[str, tuple[str, ...]]:
         InvalidInput: there is nothing at that place. DamagedBundle: it is no bundle and no inventory.
     """
     path = Path(place)
-    if path.is_file() and _looks_like_json(path):
+    if path.is_file() and not path.name.endswith(partlist.SUFFIX) and _looks_like_json(path):
         with durable.explained(path):
             return _of_inventory(inventories.loads(_read(path), place), graph)
     with places.open_bundle(place, run) as bundle:
