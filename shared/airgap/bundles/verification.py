@@ -47,7 +47,6 @@ def verify(
     def check(blob: Descriptor) -> int:
         for chunk in bundle.store.blob("", blob):
             observe(events.Moved(len(chunk)))
-        bundle.store.check_around(blob)
         observe(events.Done(blob.digest))
         return blob.size
 
@@ -56,8 +55,12 @@ def verify(
     else:
         results = pool.each(check, sorted(blobs, key=lambda blob: -blob.size), workers, stopped)
     _raise_all(bundle, [result for result in results if isinstance(result, AirgapError)])
-    bundle.store.check_frame()
-    _check_images(bundle, images)
+    if isinstance(bundle.store, StreamReader):
+        bundle.store.finish()
+    if isinstance(images, AirgapError):
+        raise DamagedBundle(f"`{bundle.place}`: {images.message}") from images
+    _check_content(bundle, images)
+    check_documents(bundle, images)
     return Verification(len(bundle.references), len(blobs), bundle.inventory.size)
 
 
@@ -84,20 +87,22 @@ def _images(bundle: Bundle) -> Graph | AirgapError:
         return error
 
 
-def _check_images(bundle: Bundle, graph: Graph | AirgapError) -> None:
+def _check_content(bundle: Bundle, graph: Graph) -> None:
     """Every image leads to content that is here."""
-    if isinstance(graph, AirgapError):
-        raise DamagedBundle(f"`{bundle.place}`: {graph.message}") from graph
     known = bundle.digests | {absent.digest for absent in bundle.inventory.absent}
     for image in graph.images:
         lacking = [blob.digest for blob in graph.blobs_of(image) if blob.digest not in known]
         if lacking:
             raise DamagedBundle(f"`{bundle.place}`: `{image.reference}` lacks `{lacking[0]}`")
-    _check_for_others(bundle, graph)
 
 
-def _check_for_others(bundle: Bundle, graph: Graph) -> None:
-    """What other tools read in place of the inventory follows from the images, so it can be made again and compared."""
+def check_documents(bundle: Bundle, graph: Graph) -> None:
+    """Prove what stands before the blobs: it follows from the images, so it can be made again and compared.
+
+    Raises:
+        DamagedBundle: it is something else.
+    """
+    bundle.store.check_frame()
     made = documents_for_others(graph, bundle.documents[INVENTORY_FILE], bundle.digests) | {LAYOUT_FILE: LAYOUT}
     for name in (LAYOUT_FILE, INDEX_FILE, DOCKER_FILE):
         if bundle.documents.get(name) != made.get(name):

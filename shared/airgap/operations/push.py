@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 
+from airgap.bundles import verification
 from airgap.bundles.lock import Lock, LockEntry
 from airgap.bundles.reader import Bundle
 from airgap.errors import AirgapError, ContentMismatch, InvalidInput, StoreError
@@ -47,12 +48,13 @@ def prepare(bundle: Bundle, relocation: Relocation, run: Run, *, filter_index: b
     Raises:
         InvalidInput: two images would get one name, or the bundle has no image.
         StoreError: the registry cannot be asked.
-        DamagedBundle, ContentMismatch: a manifest of the bundle is damaged.
+        DamagedBundle, ContentMismatch: a manifest of the bundle is damaged, or what stands before it.
     """
     if not bundle.references:
         raise InvalidInput(f"`{bundle.place}` has no image in it")
     present = graph.among(bundle.digests)
     images = graph.walk(bundle.store, bundle.references, present, workers=run.workers, stopped=run.stopped)
+    verification.check_documents(bundle, images)
     if filter_index:
         images = graph.filtered(images)
     target = run.target()

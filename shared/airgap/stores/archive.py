@@ -236,24 +236,16 @@ class ArchiveReader:
     def manifest(self, name: str, descriptor: Descriptor) -> bytes:
         """A manifest, checked."""
         at = self._content(descriptor)
-        return verify(self._read(descriptor.size, at), descriptor, f"{self.place}, byte {at}")
+        data = verify(self._read(descriptor.size, at), descriptor, f"{self.place}, byte {at}")
+        self._check_after(descriptor, at)
+        return data
 
     def blob(self, name: str, descriptor: Descriptor, offset: int = 0) -> Iterator[Chunk]:
-        """A blob, checked."""
+        """A blob, checked, with the frame around it: a byte that is nobody's content is still part of the file."""
         at = self._content(descriptor)
         chunks = _chunks(self.medium, at + offset, descriptor.size - offset)
-        return verified(chunks, descriptor, f"{self.place}, byte {at}", offset)
-
-    def check_around(self, descriptor: Descriptor) -> None:
-        """Compare the padding after a blob: a byte that is nobody's content is still part of the file.
-
-        Raises:
-            DamagedBundle: it is not what it must be.
-        """
-        at = self._offsets[descriptor.digest] + descriptor.size
-        pad = tar.padding(descriptor.size)
-        if self._read(len(pad), at) != pad:
-            raise DamagedBundle(f"`{self.place}`: the bytes after `{descriptor.digest}` at {at} are damaged")
+        yield from verified(chunks, descriptor, f"{self.place}, byte {at}", offset)
+        self._check_after(descriptor, at)
 
     def check_frame(self) -> None:
         """Compare headers and padding of the leading members, and the end mark, byte by byte.
@@ -268,6 +260,11 @@ class ArchiveReader:
                 raise DamagedBundle(f"`{self.place}`: the frame of `{member.name}` is damaged")
         if self._read(len(tar.END), self.size - len(tar.END)) != tar.END:
             raise DamagedBundle(f"`{self.place}`: its end mark is damaged")
+
+    def _check_after(self, descriptor: Descriptor, at: int) -> None:
+        pad = tar.padding(descriptor.size)
+        if self._read(len(pad), at + descriptor.size) != pad:
+            raise DamagedBundle(f"`{self.place}`: what stands after `{descriptor.digest}` at byte {at} is damaged")
 
     def _read(self, count: int, offset: int) -> bytes:
         return media.read(self.medium, count, offset)

@@ -124,10 +124,10 @@ class StreamReader:
             raise self._gone(descriptor)
         return self._reach(descriptor)
 
-    def check_around(self, descriptor: Descriptor) -> None:
-        """It was compared as it passed."""
-
     def check_frame(self) -> None:
+        """The documents' was compared as they passed."""
+
+    def finish(self) -> None:
         """Read to the end, and prove that the end mark is there and that nothing follows it.
 
         Raises:

@@ -138,7 +138,7 @@ class _Unloading:
                 self._handed.give(len(data), send)
             else:
                 self._send(copy, _Once(self._passing(blob), copy))
-        self._stream.check_frame()
+        self._stream.finish()
 
     def _passing(self, blob: Descriptor) -> Iterator[Chunk]:
         self._began[blob.digest] = time.monotonic()

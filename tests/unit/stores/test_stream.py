@@ -80,7 +80,7 @@ def test_blobs_pass_in_file_order_and_the_rest_is_read_past(whole: bytes) -> Non
     wanted = store.blobs[::3]
     for blob in wanted:
         assert len(read_all(store, blob)) == blob.size
-    store.check_frame()
+    store.finish()
 
 
 def test_what_has_passed_cannot_be_asked_for_again(whole: bytes) -> None:
@@ -109,7 +109,7 @@ def test_a_reader_that_stops_in_the_middle_leaves_nothing_unproved(whole: bytes)
     store = stream_of(opened(damaged))
     next(iter(store.blob("", largest)))
     with pytest.raises(ContentError):
-        store.check_frame()
+        store.finish()
 
 
 def test_every_flipped_bit_is_noticed_by_verify(whole: bytes) -> None:
