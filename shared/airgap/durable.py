@@ -15,7 +15,7 @@ from pathlib import Path
 
 from airgap.errors import AirgapError, InvalidInput, NoSpace, StoreError
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def write_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:
@@ -174,6 +174,9 @@ def explained(path: Path) -> Iterator[None]:
 def explain(error: OSError, path: Path | str) -> AirgapError:
     """What a refused read or write of `path` means for its user."""
     reason = error.strerror or str(error)
+    if error.errno == errno.EFBIG:
+        hint = "this file system takes no files as large: write parts of a bundle, with --split 4GB"
+        return NoSpace(f"cannot write `{path}`: {reason.lower()}", hint=hint)
     if error.errno in _FULL:
         return NoSpace(f"cannot write `{path}`: {reason}", hint="free space there, or write to another disk")
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):

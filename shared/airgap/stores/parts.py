@@ -71,9 +71,9 @@ class _Files:
         """Of each part's bytes, several at a time."""
         return self._each(self._digest)
 
-    def head(self, index: int) -> str:
-        """The digest of a part's beginning."""
-        buffer = memoryview(bytearray(min(limits.PART_HEAD, self.sizes[index])))
+    def head(self, index: int, most: int = limits.PART_HEAD) -> str:
+        """The digest of the beginning of a part's file."""
+        buffer = memoryview(bytearray(min(limits.PART_HEAD, most)))
         with self.opened(index) as descriptor:
             count = durable.read_into_at(descriptor, buffer, 0)
         return f"sha256:{hashlib.sha256(buffer[:count]).hexdigest()}"
@@ -152,8 +152,8 @@ class PartsMedium:
             status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             return "is no plain file"
-        head = self._files.head(index)
-        if head != part.head:
+        if self._files.head(index, part.size) != part.head:
+            head = self._files.head(index)
             owner = next((n for n, p in enumerate(self.listing.parts) if p.head == head), None)
             return f"has the bytes of part {owner + 1}" if owner is not None else "is damaged, or of another bundle"
         if status.st_size < part.size:
