@@ -18,15 +18,21 @@ from airgap.errors import AirgapError, InvalidInput, NoSpace, StoreError
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
-def write_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+def write_file(path: Path, data: bytes, *, mode: int = 0o644, temporary: Path | None = None) -> None:
     """Put `data` at `path`, replacing what is there in one step; `mode` is subject to the umask.
+
+    Whoever holds a lock may name the `temporary` file: then a run that was killed leaves none that the next does not
+    replace.
 
     Raises:
         NoSpace: the disk is full; what was at `path` before is untouched.
         StoreError: the directory cannot be written.
     """
     with explained(path):
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+        if temporary is None:
+            temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+        else:
+            temporary.unlink(missing_ok=True)
         try:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
             try:

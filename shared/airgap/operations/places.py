@@ -96,15 +96,15 @@ def check_new(place: str, split: int = 0) -> None:
         _check_output(split)
         return
     path = Path(place)
-    if split and path.is_file():
-        hint = "whoever is given that name would read it in place of the parts: remove it, or use another name"
-        raise InvalidInput(f"`{path}` is there already, as one file", hint=hint)
     with durable.explained(path):
         path.exists()  # a name that is too long is said to be so
     if path.is_symlink() or (path.exists() and not path.is_file()):
         raise InvalidInput(f"`{path}` is not a plain file", hint="name a file that is new, or a bundle to replace")
     if not path.absolute().parent.is_dir():
         raise InvalidInput(f"there is no directory `{path.absolute().parent}`", hint="make it first")
+    if split and path.exists():
+        hint = "whoever is given that name would read it in place of the parts: remove it, or use another name"
+        raise InvalidInput(f"`{path}` is there already, as one file", hint=hint)
 
 
 def _check_output(split: int) -> None:

@@ -223,7 +223,8 @@ class PartsCanvas:
         """
         self._files.flush()
         durable.sync_directory(self._archive.absolute().parent)
-        durable.write_file(partlist.list_of(self._archive), partlist.dumps(self._listing()))
+        path = partlist.list_of(self._archive)
+        durable.write_file(path, partlist.dumps(self._listing()), temporary=path.with_name(path.name + ".new"))
         with durable.explained(self._mark):
             for number in range(len(self._files.paths) + 1, self._earlier + 1):
                 partlist.numbered(self._archive, number).unlink(missing_ok=True)
