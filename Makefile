@@ -43,8 +43,9 @@ corpus: setup ## Run the whole path on CORPUS=DIR, charts and manifests of other
 	@$(RUN) tests/corpus/run.py --corpus "$(CORPUS)"
 
 bench: setup ## Measure starts, and transfers beside those of other tools
-	@$(RUN) benchmarks/start_time.py
-	@$(RUN) benchmarks/transfer.py
+	@$(RUN) -m benchmarks.start_time
+	@$(RUN) -m benchmarks.transfer
+	@$(RUN) -m benchmarks.scale
 
 dist: setup ## Build the release into dist/; RELEASE_URL=https://… goes into the krew manifest
 	@$(RUN) -m hack.dist $(if $(RELEASE_URL),--release-url "$(RELEASE_URL)")

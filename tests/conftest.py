@@ -7,6 +7,7 @@ import pytest
 pytest_plugins = [
     "tests.support.tools",
     "tests.support.registry",
+    "tests.support.stored",
     "tests.support.runtimes",
     "tests.support.apiserver",
     "tests.support.s3",

@@ -44,6 +44,10 @@ class Hasher(Protocol):
         """The hash of all bytes so far, in lower case."""
         ...
 
+    def copy(self) -> Hasher:
+        """One that goes on from here by itself."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
@@ -196,6 +200,14 @@ def media_type_of(data: bytes, said: str, what: str) -> str:
     if said:
         return said
     return OCI_INDEX if isinstance(value, dict) and "manifests" in value else OCI_MANIFEST
+
+
+def artifact_type_of(data: bytes) -> str:
+    """What kind of artifact a manifest is, as image-spec's "Guidelines for Artifact Usage" has it; empty for images."""
+    value = strictjson.loads(data, "the manifest")
+    config = value.get("config") if isinstance(value, dict) else None
+    kind = config.get("mediaType") if isinstance(config, dict) else ""
+    return str(value.get("artifactType") or ("" if kind in IMAGE_CONFIGS else kind) or "") if config else ""
 
 
 def hasher(digest: str) -> Hasher:

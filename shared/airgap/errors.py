@@ -10,6 +10,7 @@ AirgapError                 1   failed
 │   └── DamagedBundle           … the bundle file does
 ├── StoreError              4   a registry, bucket, cluster or file system refused
 │   ├── NotFound                … it does not have what was asked for
+│   ├── UnknownContent          … it refuses a manifest for content that it does not have
 │   └── AccessDenied            … it wants other credentials
 ├── IncompleteError         5   part of it could not be done, or a check found something
 ├── NoSpace                 1   the disk is too small
@@ -89,6 +90,18 @@ class StoreError(AirgapError):
 
 class NotFound(StoreError):
     """The store does not have what was asked for."""
+
+
+class UnknownContent(StoreError):
+    """The store refuses a manifest for content that it does not have, whatever it said before.
+
+    Attributes:
+        digests: the content it names, as far as it does.
+    """
+
+    def __init__(self, message: str, digests: frozenset[str] = frozenset(), *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.digests = digests
 
 
 class AccessDenied(StoreError):

@@ -180,6 +180,9 @@ class RegistryFlags:
             metavar="HOST",
         ),
     ] = None
+    rate: Annotated[
+        str, flag("--rate", help="Bytes a second at most, all transfers together, such as 20MiB/s.", metavar="SIZE")
+    ] = ""
 
 
 @dataclass(frozen=True)

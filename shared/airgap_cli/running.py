@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from airgap.operations.environment import Access, Run
 from airgap_cli.options import RegistryFlags
 from airgap_cli.progress import Progress
+from airgap_cli.words import parse_rate
 
 
 def access_of(flags: RegistryFlags, mirrors: Iterable[str] = ()) -> Access:
@@ -16,6 +17,7 @@ def access_of(flags: RegistryFlags, mirrors: Iterable[str] = ()) -> Access:
         ca_file=flags.ca_file,
         plain_http=tuple(flags.plain_http or ()),
         unverified=tuple(flags.insecure_skip_tls_verify or ()),
+        rate=parse_rate(flags.rate) if flags.rate else 0,
     )
 
 

@@ -55,6 +55,18 @@ def parse_rate(text: str) -> int:
     return parse_size(text.strip().removesuffix("/s"))
 
 
+def parse_chunk(text: str) -> int:
+    """Bytes that one request of an upload may carry.
+
+    Raises:
+        InvalidInput: it is no size, or one that no upload should be cut into.
+    """
+    count = parse_size(text)
+    if not limits.UPLOAD_CHUNK_LEAST <= count <= limits.UPLOAD_CHUNK_MOST:
+        raise InvalidInput(f"{text!r} is no size for chunks of uploads", hint="from 64KiB to 5GiB, such as 1MiB")
+    return count
+
+
 def duration(seconds: float) -> str:
     """`0.4 s`, `42 s`, `3 min 20 s`, `2 h 05 min`."""
     if seconds < 10:

@@ -23,6 +23,7 @@ from airgap.relocation.policy import Relocation
 from airgap.stores import tar
 from airgap.stores.archive import ArchiveReader
 from airgap.stores.memory import MemoryStore
+from airgap.stores.registry.uploads import Uploads
 from airgap.stores.stream import StreamReader
 from airgap.transfer.graph import walk
 
@@ -71,7 +72,7 @@ class Inside(Run):
 
     registry: MemoryStore = field(default_factory=MemoryStore)
 
-    def target(self) -> MemoryStore:  # type: ignore[override]
+    def target(self, uploads: Uploads | None = None) -> MemoryStore:  # type: ignore[override]
         return self.registry
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import os
 import signal
 import subprocess
 import time
@@ -13,63 +10,16 @@ from pathlib import Path
 
 import pytest
 from tests.support.cli import SCRIPTS, check_refusal, kubectl_airgap, run
-from tests.support.faultproxy import Answer, Fault, FaultProxy, fault_proxy, sink
-from tests.support.images import add_image, layer
-from tests.support.registry import PASSWORD, Registry, login, store_for
+from tests.support.faultproxy import Answer, Fault, fault_proxy, sink
+from tests.support.registry import PASSWORD, Registry, login
+from tests.support.stored import BLOBS, SIZE, Stored, fetch, impatient
 
 from airgap import limits
 from airgap.descriptors import OCI_LAYER, Descriptor
 from airgap.errors import AirgapError, ContentMismatch, StoreError
-from airgap.references import Reference
 from airgap.stores.memory import MemoryStore
-from airgap.stores.registry import Connections, RegistryStore
-from airgap.stores.registry.retry import Patience
 from airgap.transfer import engine, events, plan
 from airgap.transfer.graph import walk
-
-SIZE = 3_000_000
-BLOBS = r"/blobs/sha256:"
-
-
-@dataclasses.dataclass(frozen=True)
-class Stored:
-    """One image in a real registry, and its large layer."""
-
-    registry: Registry
-    repository: str  # below the host
-    layer: Descriptor
-    origin: MemoryStore
-
-    def reference(self, host: str) -> Reference:
-        return Reference(host, self.repository, "1")
-
-
-@pytest.fixture
-def stored(registry: Registry) -> Stored:
-    name = registry.repository()
-    origin = MemoryStore()
-    big = layer(os.urandom(SIZE))
-    add_image(origin, f"{name}:1", layers=[big])
-    push(origin, [Reference.parse(f"{name}:1")], registry)
-    return Stored(registry, name.partition("/")[2], Descriptor.of(big[0], OCI_LAYER), origin)
-
-
-def push(origin: MemoryStore, names: list[Reference], registry: Registry) -> None:
-    graph = walk(origin, names)
-    target = store_for(registry)
-    engine.run(plan.plan(graph, target, {name: name for name in names}), origin, target)
-
-
-def impatient() -> RegistryStore:
-    return RegistryStore(Connections(patience=Patience(attempts=3, backoff=0.01)))
-
-
-def fetch(stored: Stored, proxy: FaultProxy) -> str:
-    """Read the layer through the proxy; its digest."""
-    fresh = hashlib.sha256()
-    for chunk in impatient().blob(f"{proxy.host}/{stored.repository}", stored.layer):
-        fresh.update(chunk)
-    return f"sha256:{fresh.hexdigest()}"
 
 
 @pytest.mark.parametrize("cut", [pytest.param(n, id=f"F1-at-{n}") for n in (0, 1, SIZE // 2, SIZE - 1)])
@@ -152,16 +102,6 @@ def test_f5_a_bit_flipped_always_is_an_error_and_leaves_no_bundle(stored: Stored
     assert done.returncode == 3
     assert stored.layer.digest in done.stderr
     assert not (tmp_path / "x.tar").exists()
-
-
-def test_f18_a_lost_answer_to_the_closing_put_is_not_a_lost_upload(stored: Stored) -> None:
-    with fault_proxy(stored.registry.host, Fault("PUT", r"/blobs/uploads/", drop_answer=True)) as proxy:
-        target = impatient()
-        name = f"{proxy.host}/{stored.repository}-f18"
-        data = stored.origin.blobs[stored.layer.digest]
-        target.put_blob(name, stored.layer, lambda offset: iter([data[offset:]]))
-        assert target.has(name, stored.layer)
-        assert sum(request.startswith("PUT") for request in proxy.requests) == 1
 
 
 def redirect_to(url: str) -> Callable[[Answer], Answer]:

@@ -56,28 +56,69 @@ class Registry:
 @contextlib.contextmanager
 def serving_registry(directory: Path, **settings: object) -> Iterator[Registry]:
     """A registry on loopback, with more of its configuration in `settings`."""
-    program = require("docker-registry")
-    port = free_port()
-    data, log = directory / "data", directory / "log"
-    config = {
-        "version": 0.1,
-        "log": {"level": "warn", "accesslog": {"disabled": False}},
-        "storage": {"filesystem": {"rootdirectory": str(data)}, "delete": {"enabled": True}},
-        **settings,
-    }
-    tls = settings.get("tls")
-    config.pop("tls", None)
-    config["http"] = {"addr": f"127.0.0.1:{port}", **({"tls": tls} if tls else {})}
-    path = directory / "config.yml"
-    path.write_text(json.dumps(config))  # JSON is YAML
-    with log.open("wb") as out:
-        process = subprocess.Popen([program, "serve", str(path)], stdout=out, stderr=subprocess.STDOUT)
+    with restarting_registry(directory, **settings) as restarting:
+        yield restarting.running
+
+
+@dataclass
+class Restarting:
+    """A registry that can be killed, and started again at the same port with the same storage."""
+
+    directory: Path
+    port: int
+    settings: dict[str, object]
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def running(self) -> Registry:
+        ca = self.settings.get("ca")
+        return Registry(self.host, self.directory / "data", self.directory / "log", Path(str(ca)) if ca else None)
+
+    def start(self, secret: str = "a secret of these tests") -> None:
+        log = self.directory / "log"
+        with log.open("ab") as out:
+            command = [require("docker-registry"), "serve", str(self._configured(secret))]
+            self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
+        wait_for_port(self.port, self.process, log)
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(10)
+
+    def stop(self) -> None:
+        assert self.process is not None
+        self.process.terminate()
+        self.process.wait(10)
+
+    def _configured(self, secret: str) -> Path:
+        settings = dict(self.settings)
+        tls, http = settings.pop("tls", None), settings.pop("http", {})
+        config = {
+            "version": 0.1,
+            "log": {"level": "warn", "accesslog": {"disabled": False}},
+            "storage": {"filesystem": {"rootdirectory": str(self.directory / "data")}, "delete": {"enabled": True}},
+            **settings,
+            "http": {"addr": self.host, "secret": secret, **({"tls": tls} if tls else {}), **dict(http)},  # type: ignore[call-overload]
+        }
+        path = self.directory / "config.yml"
+        path.write_text(json.dumps(config))  # JSON is YAML
+        return path
+
+
+@contextlib.contextmanager
+def restarting_registry(directory: Path, **settings: object) -> Iterator[Restarting]:
+    """One that may be killed meanwhile."""
+    restarting = Restarting(directory, free_port(), dict(settings))
+    restarting.start()
     try:
-        wait_for_port(port, process, log)
-        yield Registry(f"127.0.0.1:{port}", data, log, Path(str(settings["ca"])) if settings.get("ca") else None)
+        yield restarting
     finally:
-        process.terminate()
-        process.wait(10)
+        restarting.stop()
 
 
 def free_port() -> int:

@@ -22,6 +22,7 @@ from airgap_cli.reports import check_complete, print_report
 from airgap_cli.words import duration, parse_size, plural, size
 
 if TYPE_CHECKING:
+    from airgap.operations.environment import Run
     from airgap.operations.pack import Packed, Packing
 
 
@@ -45,7 +46,11 @@ def pack(
     ] = False,
     since: Annotated[
         str,
-        flag("--since", help="Leave out what this earlier bundle, or its inventory, has: a delta.", metavar="BUNDLE"),
+        flag(
+            "--since",
+            help="Leave out what an earlier bundle, its inventory or a registry has: a delta.",
+            metavar="PLACE",
+        ),
     ] = "",
     split: Annotated[
         str,
@@ -102,12 +107,14 @@ def pack(
         packing = operation.prepare(found, output, wishes, run)
         if dry_run:
             _say_plan(packing)
+            _say_allowances(run)
             return
         packed = operation.write(packing, run)
         seconds = progress.seconds
     if report is not None:
         print_report(packed.report, report)
     if not quiet:
+        _say_allowances(run)
         _say(packed, packing, seconds)
     check_complete(packed.failures, "read")
 
@@ -140,3 +147,8 @@ def _say_plan(packing: Packing) -> None:
     render.say(f"would write {packing.place}: {size(packing.size)} in {blobs}{parts}{free}")
     if packing.free is not None and packing.size > packing.free:
         render.say(f"that does not fit: {size(packing.size - packing.free)} are missing")
+
+
+def _say_allowances(run: Run) -> None:
+    for allowance in run.allowances:
+        render.say(str(allowance))

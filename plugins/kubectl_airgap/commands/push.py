@@ -20,7 +20,7 @@ from airgap_cli.options import (
     grouped,
 )
 from airgap_cli.reports import check_complete, print_plan, print_report
-from airgap_cli.words import duration, plural, size
+from airgap_cli.words import duration, parse_chunk, plural, size
 
 if TYPE_CHECKING:
     from airgap.operations.push import Push, Pushed
@@ -45,6 +45,10 @@ def push(
         bool,
         flag("--filter-index", help="Make new indexes of the platforms that are there, for registries that want all."),
     ] = False,
+    chunk_size: Annotated[
+        str,
+        flag("--chunk-size", help="What one request may carry, where a proxy limits it: 1MiB, 50MB.", metavar="SIZE"),
+    ] = "",
     keep_going: KeepGoing = False,
     concurrency: Concurrency = limits.WORKERS,
     dry_run: DryRun = False,
@@ -71,11 +75,12 @@ def push(
     from airgap_cli.running import run_of
 
     relocation = Relocation.to(target, naming)
+    chunk = parse_chunk(chunk_size) if chunk_size else 0
     with Progress("pushing", quiet=quiet) as progress:
         run = run_of(registries, concurrency, progress)
         with places.open_bundle(bundle, run) as opened:
             place = lock or places.beside(bundle, ".lock.yaml", opened)
-            prepared = operation.prepare(opened, relocation, run, filter_index=filter_index)
+            prepared = operation.prepare(opened, relocation, run, filter_index=filter_index, chunk=chunk)
             if dry_run:
                 _say_plan(prepared, report)
                 return

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airgap import limits
+from airgap.stores.pace import Pace
 from airgap.transfer import events
 from airgap.transfer.engine import Conduct
 
 if TYPE_CHECKING:
-    from airgap.stores.registry import RegistryStore
+    from airgap.stores.registry import Connections, RegistryStore
+    from airgap.stores.registry.courtesy import Allowance
+    from airgap.stores.registry.uploads import Uploads
 
 
 @dataclass(frozen=True)
@@ -24,12 +28,14 @@ class Access:
         ca_file: certificates to trust besides the system's.
         plain_http: hosts without TLS.
         unverified: hosts whose certificate is not checked.
+        rate: bytes a second that may move at most, all transfers of the run together; 0 is no limit.
     """
 
     mirrors: tuple[str, ...] = ()
     ca_file: Path | None = None
     plain_http: tuple[str, ...] = ()
     unverified: tuple[str, ...] = ()
+    rate: int = 0
 
 
 @dataclass(frozen=True)
@@ -45,21 +51,38 @@ class Run:
         """How the engine is to run a plan in this run."""
         return Conduct(self.workers, self.observe, self.stopped, keep_going)
 
+    @functools.cached_property
+    def pace(self) -> Pace:
+        """The limit over everything that the run sends and receives."""
+        return Pace(self.access.rate, self.stopped)
+
+    @functools.cached_property
+    def connections(self) -> Connections:
+        """The connections of the run: whoever reads and whoever writes share logins, limits and manners."""
+        from airgap.stores.registry import Connections, Trust
+        from airgap.stores.registry.retry import Patience
+
+        access = self.access
+        trust = Trust.of(access.ca_file, access.plain_http, access.unverified)
+        patience = Patience(self.stopped)
+        return Connections(trust, workers=self.workers, patience=patience, pace=self.pace, note=self._note)
+
+    @property
+    def allowances(self) -> tuple[Allowance, ...]:
+        """What the hosts that were asked still allow, as far as they say so."""
+        return self.connections.courtesy.allowances
+
     def sources(self) -> RegistryStore:
         """Registries to read from, through mirrors."""
-        return _store(self, mirrored=True)
+        from airgap.stores.registry import Mirrors, RegistryStore
 
-    def target(self) -> RegistryStore:
+        return RegistryStore(self.connections, Mirrors.of(self.access.mirrors))
+
+    def target(self, uploads: Uploads | None = None) -> RegistryStore:
         """Registries to write to: at their own address, whatever mirrors there are for reading."""
-        return _store(self, mirrored=False)
+        from airgap.stores.registry import RegistryStore
 
+        return RegistryStore(self.connections, uploads=uploads)
 
-def _store(run: Run, *, mirrored: bool) -> RegistryStore:
-    from airgap.stores.registry import Connections, Mirrors, RegistryStore, Trust
-    from airgap.stores.registry.retry import Patience
-
-    access = run.access
-    mirrors = Mirrors.of(access.mirrors) if mirrored else Mirrors()
-    trust = Trust.of(access.ca_file, access.plain_http, access.unverified)
-    connections = Connections(trust, workers=run.workers, patience=Patience(run.stopped))
-    return RegistryStore(connections, mirrors)
+    def _note(self, text: str) -> None:
+        self.observe(events.Note(text))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from airgap import limits, strictjson
 from airgap.bundles.composition import Asked, Composition, Label, compose
 from airgap.bundles.inventory import Why
+from airgap.descriptors import Descriptor
 from airgap.discovery.findings import Certainty, Discovery, Finding
 from airgap.errors import AirgapError, IncompleteError, InvalidInput, InvalidManifest
 from airgap.operations import places, since
@@ -15,7 +16,7 @@ from airgap.operations.environment import Run
 from airgap.platforms import Platform
 from airgap.references import Reference
 from airgap.stores import Source
-from airgap.transfer import engine, loading, plan, pool
+from airgap.transfer import engine, events, loading, plan, pool
 from airgap.transfer.engine import Report
 from airgap.transfer.graph import Graph, Image, of_platforms, walk, without
 
@@ -103,6 +104,7 @@ def prepare(discovery: Discovery, place: str, wishes: Wishes, run: Run) -> Packi
         raise InvalidInput("no image was found, so there is nothing to pack")
     places.check_new(place, wishes.split)
     source = run.sources()
+    source.announce(discovery.references)
     graph = walk(
         source,
         discovery.references,
@@ -159,13 +161,34 @@ def write(packing: Packing, run: Run) -> Packed:
     if packing.place == places.STREAM:
         layout = packing.composition.layout
         report = loading.load(carried, layout, packing.source, places.write_out, run.conduct())
-        return Packed(packing.place, packing.size, report, packing.graph.unreadable)
+    else:
+        report = _fill(packing, carried, run)
+    _tell_drift(packing, run)
+    return Packed(packing.place, packing.size, report, packing.graph.unreadable)
+
+
+def _fill(packing: Packing, carried: Graph, run: Run) -> Report:
     with places.create(packing.place, packing.composition, run, packing.split) as writer:
         names = {image.reference: image.reference for image in carried.images}
         todo = plan.plan(carried, writer, names, workers=run.workers, stopped=run.stopped)
         report = engine.run(todo, packing.source, writer, run.conduct())
         writer.finish()
-    return Packed(packing.place, packing.size, report, packing.graph.unreadable)
+    return report
+
+
+def _tell_drift(packing: Packing, run: Run) -> None:
+    """A bundle holds what each tag led to when it was first asked for; say which of them lead elsewhere by now."""
+    from airgap.stores.registry import RegistryStore
+
+    source = packing.source
+    if not isinstance(source, RegistryStore):
+        return
+    tagged = [image for image in packing.graph.images if image.reference.tag is not None]
+    found = pool.each(lambda image: source.find(image.reference.by_tag()), tagged, run.workers, run.stopped)
+    for image, now in zip(tagged, found, strict=True):
+        if isinstance(now, Descriptor) and now.digest != image.root.digest:
+            name = image.reference.by_tag()
+            run.observe(events.Note(f"`{name}` leads to {now.digest} now; packed is {image.root.digest}"))
 
 
 def _asked(findings: tuple[Finding, ...]) -> Mapping[Reference, Asked]:

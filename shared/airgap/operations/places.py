@@ -132,3 +132,13 @@ def beside(place: str, suffix: str, bundle: Bundle) -> Path:
         return Path((name or name_of(place)) + suffix)
     path = partlist.archive_of(Path(place)) or Path(place)
     return path.with_name(path.name.removesuffix(".tar") + suffix)
+
+
+def journal_of(bundle: Bundle) -> Path:
+    """Where a push notes its open uploads: beside the bundle, or in the user's state where that cannot be written."""
+    path = beside(bundle.place, ".push.json", bundle)
+    if not isinstance(bundle.store, StreamReader) and os.access(path.absolute().parent, os.W_OK):
+        return path
+    inventory = digest_of(bundle.documents[INVENTORY_FILE]).partition(":")[2]
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state, "airgap", inventory, "push.json")

@@ -8,13 +8,16 @@ from dataclasses import dataclass, replace
 from airgap.bundles import verification
 from airgap.bundles.lock import Lock, LockEntry
 from airgap.bundles.reader import Bundle
-from airgap.errors import AirgapError, ContentMismatch, InvalidInput, StoreError
+from airgap.errors import AirgapError, ContentMismatch, InvalidInput, UnknownContent
+from airgap.operations import places
 from airgap.operations.environment import Run
 from airgap.references import Reference
 from airgap.relocation.policy import Relocation
 from airgap.stores import Target
+from airgap.stores.registry.journal import Journal
+from airgap.stores.registry.uploads import Uploads
 from airgap.stores.stream import StreamReader
-from airgap.transfer import engine, graph, plan, pool, unloading
+from airgap.transfer import engine, events, graph, plan, pool, unloading
 from airgap.transfer.engine import Conduct, Outcome, Report, Result
 
 
@@ -25,6 +28,7 @@ class Push:
     bundle: Bundle
     plan: plan.Plan
     target: unloading.Place
+    journal: Journal
 
 
 @dataclass(frozen=True)
@@ -40,10 +44,15 @@ class Pushed:
         return tuple((o.image.reference, o.failure) for o in self.report.outcomes if o.failure is not None)
 
 
-def prepare(bundle: Bundle, relocation: Relocation, run: Run, *, filter_index: bool = False) -> Push:
+def prepare(bundle: Bundle, relocation: Relocation, run: Run, *, filter_index: bool = False, chunk: int = 0) -> Push:
     """Read the bundle's manifests, name everything anew, and ask the registry what it has.
 
-    With `filter_index`, an index that lacks platforms is pushed as one of those that are in the bundle.
+    Args:
+        bundle: what is to be pushed.
+        relocation: what it is to be called there.
+        run: how.
+        filter_index: push an index that lacks platforms as one of those that are in the bundle.
+        chunk: bytes that one request may carry, where a proxy before the registry has a limit; 0 where none has.
 
     Raises:
         InvalidInput: two images would get one name, or the bundle has no image.
@@ -57,11 +66,12 @@ def prepare(bundle: Bundle, relocation: Relocation, run: Run, *, filter_index: b
     verification.check_documents(bundle, images)
     if filter_index:
         images = graph.filtered(images)
-    target = run.target()
+    journal = Journal(places.journal_of(bundle), lambda text: run.observe(events.Note(text)))
+    target = run.target(Uploads(journal, chunk))
     names = _settled(images, relocation.mapping(bundle.references))
     lacking = _lacking(bundle, relocation, names)
     todo = plan.plan(images, target, names, lacking=lacking, workers=run.workers, stopped=run.stopped)
-    return Push(bundle, todo, target)
+    return Push(bundle, todo, target, journal)
 
 
 def _lacking(
@@ -85,10 +95,15 @@ def execute(push: Push, run: Run, *, keep_going: bool = False) -> Pushed:
     """
     try:
         report = _moved(push, run.conduct(keep_going=keep_going))
-    except StoreError as error:
-        raise _about_platforms(error, push.plan) from error
+    except UnknownContent as error:
+        raise _about_missing(error, push.plan) from error
     report = _proved(report, push.target, run, keep_going=keep_going)
+    for outcome in report.outcomes:
+        if isinstance(outcome.failure, UnknownContent):
+            _about_missing(outcome.failure, push.plan)
     arrived = {outcome.image.reference for outcome in report.outcomes if outcome.failure is None}
+    if len(arrived) == len(report.outcomes):
+        push.journal.finish()
     return Pushed(lock_of(push.plan, arrived), report)
 
 
@@ -128,10 +143,11 @@ def _settled(images: graph.Graph, names: Mapping[Reference, Reference]) -> dict[
     }
 
 
-def _about_platforms(error: StoreError, todo: plan.Plan) -> StoreError:
-    """A registry that does not know a child of an index says only that a blob is unknown; we know which and why."""
-    sparse = any(todo.graph.is_sparse(publish.image) for publish in todo.images)
-    if sparse and not error.hint and "UNKNOWN" in error.message:
+def _about_missing(error: UnknownContent, todo: plan.Plan) -> UnknownContent:
+    """A registry that wants content which is not in the bundle says only that it is unknown; we know which and why."""
+    if error.digests & {layer.digest for layer in todo.graph.foreign}:
+        error.hint = "the layer may not be distributed, so it stayed where it was; this registry takes no image without"
+    elif any(todo.graph.is_sparse(publish.image) for publish in todo.images):
         error.hint = (
             "it wants every platform that an index lists, and the bundle has some only: pack without --platform, or "
             "push with --filter-index, which makes indexes of what is there (their digests change)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from airgap import durable, limits
 from airgap.bundles import inventory as inventories
@@ -12,9 +13,12 @@ from airgap.bundles.reader import Bundle
 from airgap.errors import DamagedBundle
 from airgap.operations import places
 from airgap.operations.environment import Run
+from airgap.relocation.policy import Relocation
 from airgap.stores import partlist
+from airgap.transfer import pool
 from airgap.transfer.graph import Graph, among, walk
 
+REGISTRY: Final = "oci://"
 _Known = dict[str, tuple[str, ...]]  # digest → source names that have it
 
 
@@ -22,7 +26,8 @@ def known(place: str, graph: Graph, run: Run) -> Mapping[str, tuple[str, ...]]:
     """Digest → source names that had it, of everything in an earlier bundle.
 
     Args:
-        place: a bundle, wherever it lies, or an inventory (`inspect --inventory`).
+        place: a bundle, wherever it lies; an inventory (`inspect --inventory`); or a registry that can be asked now,
+            as `oci://HOST/PREFIX`.
         graph: what is packed now; an inventory does not say which image has which content, so that its names count
             for all of it where they are no longer packed.
         run: how places are reached.
@@ -30,12 +35,30 @@ def known(place: str, graph: Graph, run: Run) -> Mapping[str, tuple[str, ...]]:
     Raises:
         InvalidInput: there is nothing at that place. DamagedBundle: it is no bundle and no inventory.
     """
+    if place.startswith(REGISTRY):
+        return _of_registry(Relocation.to(place), graph, run)
     path = Path(place)
     if path.is_file() and not path.name.endswith(partlist.SUFFIX) and _looks_like_json(path):
         with durable.explained(path):
             return _of_inventory(inventories.loads(_read(path), place), graph)
     with places.open_bundle(place, run) as bundle:
         return _of_bundle(bundle, run)
+
+
+def _of_registry(relocation: Relocation, graph: Graph, run: Run) -> _Known:
+    """What it has of these images, under the names that a push gives them; another naming is proved at the push."""
+    target = run.target()
+    wanted = {
+        (blob.digest, image.reference.name): (blob, relocation.target_of(image.reference).name)
+        for image in graph.images
+        for blob in graph.blobs_of(image)
+    }
+    there = pool.every(lambda ask: target.has(ask[1], ask[0]), list(wanted.values()), run.workers, run.stopped)
+    names: dict[str, set[str]] = {}
+    for (digest, source), has in zip(wanted, there, strict=True):
+        if has:
+            names.setdefault(digest, set()).add(source)
+    return {digest: tuple(sorted(found)) for digest, found in names.items()}
 
 
 def _of_bundle(bundle: Bundle, run: Run) -> _Known:

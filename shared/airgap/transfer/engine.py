@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from airgap import limits
 from airgap.descriptors import Descriptor
-from airgap.errors import AirgapError, Cancelled, ContentMismatch, StoreError
+from airgap.errors import AirgapError, Cancelled, ContentMismatch, StoreError, UnknownContent
 from airgap.references import Reference
 from airgap.stores import Chunk, Source, Target
 from airgap.transfer import events, pool
@@ -175,13 +175,36 @@ class _Transfer:
             self.observe(events.Moved(len(chunk)))
 
     def _publish(self, publish: Publish) -> None:
+        self._began[publish.image.root.digest] = time.monotonic()
+        try:
+            self._put_manifests(publish)
+        except UnknownContent as error:
+            self._mend(publish, error)
+            self._put_manifests(publish)
+        self._ended[publish.image.reference] = time.monotonic()
+        self.observe(events.Done(str(publish.target)))
+
+    def _put_manifests(self, publish: Publish) -> None:
         *children, root = publish.manifests
-        self._began[root.digest] = time.monotonic()
         for child in children:
             self.target.put_manifest(publish.target.name, child, self._bytes(child))
         self.target.tag(publish.target, root, self._bytes(root))
-        self._ended[publish.image.reference] = time.monotonic()
-        self.observe(events.Done(str(publish.target)))
+
+    def _mend(self, publish: Publish, refusal: UnknownContent) -> None:
+        """Send again what the target said it had and has not: replicas lag behind, and others delete.
+
+        Raises:
+            UnknownContent: what it names is not ours to send.
+        """
+        name, source = publish.target.name, publish.image.reference.name
+        blobs = self.plan.graph.blobs_of(publish.image)
+        missing = [blob for blob in blobs if blob.digest in refusal.digests or not self.target.has(name, blob)]
+        ours = {blob.digest for blob in (*missing, *publish.manifests)}
+        if refusal.digests and refusal.digests.isdisjoint(ours):
+            raise refusal
+        self.observe(events.Note(f"{refusal.message}; sending what it lacks once more"))
+        for blob in missing:
+            self._carry(Copy(blob, source, name), name)
 
     def _bytes(self, descriptor: Descriptor) -> bytes:
         return self.plan.graph.nodes[descriptor.digest].data

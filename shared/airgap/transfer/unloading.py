@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import replace
 from typing import Protocol
 
@@ -41,8 +41,10 @@ def unload(plan: Plan, stream: StreamReader, target: Place, conduct: Conduct | N
     unloading = _Unloading(plan, stream, target, conduct)
     pool.run(unloading.tasks(), conduct.workers + 1, conduct.stopped)
     unloading.check()
-    rest = engine.run(unloading.rest(), target, target, replace(conduct, observe=_without_sums(conduct.observe)))
-    return unloading.sum_up(rest)
+    rest = unloading.rest()
+    past = _Past(target, {copy.source for copy in rest.copies})
+    done = engine.run(rest, past, target, replace(conduct, observe=_without_sums(conduct.observe)))
+    return unloading.sum_up(done)
 
 
 def _without_sums(observe: events.Observer) -> events.Observer:
@@ -51,6 +53,29 @@ def _without_sums(observe: events.Observer) -> events.Observer:
             observe(event)
 
     return passed_on
+
+
+class _Past:
+    """In place of a stream that has passed: what the target has of it by now."""
+
+    def __init__(self, target: Place, names: Container[str]) -> None:
+        self._target = target
+        self._names = names
+        self.resolve = target.resolve
+        self.manifest = target.manifest
+
+    def blob(self, name: str, descriptor: Descriptor, offset: int = 0) -> Iterator[Chunk]:
+        """A blob from one of the target's repositories.
+
+        Raises:
+            StoreError: it would have to be sent again.
+        """
+        if name not in self._names:
+            raise StoreError(
+                f"the target lacks `{descriptor.digest}`, which it said it had, and the stream has passed",
+                hint="type the same command again",
+            )
+        return self._target.blob(name, descriptor, offset)
 
 
 class _Unloading:

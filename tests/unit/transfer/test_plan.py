@@ -210,3 +210,73 @@ def test_layers_that_may_not_be_distributed_stay_where_they_are() -> None:
     graph = walk(source, [name])
     assert [layer.digest for layer in graph.foreign] == [foreign.digest]
     assert foreign.digest not in {blob.digest for blob in graph.blobs_of(graph.images[0])}
+
+
+class Failing(Apart):
+    """Refuses everything for one repository."""
+
+    def put_blob(self, name: str, descriptor: Descriptor, content: Content) -> None:
+        if name == "r.io/bad":
+            raise NotFound("`r.io/bad` refuses")
+        super().put_blob(name, descriptor, content)
+
+
+def test_an_image_that_fails_does_not_keep_the_others_from_arriving() -> None:
+    source, target = MemoryStore(), Failing()
+    names = [ref("r.io/a:1"), ref("r.io/bad:1"), ref("r.io/c:1")]
+    for name in names:
+        add_image(source, str(name))
+    todo = plan.plan(walk(source, names), target, same(names))
+    report = engine.run(todo, source, target, engine.Conduct(keep_going=True))
+    assert [outcome.result for outcome in report.outcomes] == ["done", "failed", "done"]
+    assert str(report.outcomes[1].failure) == "`r.io/bad` refuses"
+    assert target.find(names[2]) is not None
+    assert target.find(names[1]) is None
+
+
+def test_without_keep_going_the_first_failure_ends_the_run() -> None:
+    source, target = MemoryStore(), Failing()
+    names = [ref("r.io/bad:1")]
+    add_image(source, str(names[0]))
+    with pytest.raises(NotFound):
+        engine.run(plan.plan(walk(source, names), target, same(names)), source, target)
+
+
+def test_each_byte_counts_for_one_image_and_what_was_there_for_none() -> None:
+    import random
+
+    source, target = MemoryStore(), Apart()
+    shared = [random_layer(random.Random(1), 1_000)]
+    names = [ref("r.io/a:1"), ref("r.io/b:1"), ref("r.io/c:1")]
+    for name in names:
+        add_image(source, str(name), layers=shared)
+    engine.run(plan.plan(walk(source, names[2:]), target, same(names)), source, target)
+    report = engine.run(plan.plan(walk(source, names), target, same(names)), source, target)
+    assert sum(outcome.bytes for outcome in report.outcomes) == report.bytes
+    assert report.outcomes[2].result == "unchanged"
+    assert report.outcomes[2].bytes == 0
+
+
+def test_what_cannot_be_read_is_left_out_and_named_if_the_rest_is_to_go_on() -> None:
+    source = MemoryStore()
+    add_image(source, "r.io/a:1")
+    graph = walk(source, [ref("r.io/a:1"), ref("r.io/gone:1")], keep_going=True)
+    assert [str(image.reference) for image in graph.images] == ["r.io/a:1"]
+    assert [str(reference) for reference, _ in graph.unreadable] == ["r.io/gone:1"]
+    assert set(graph.nodes) == {graph.images[0].root.digest}
+    with pytest.raises(NotFound):
+        walk(source, [ref("r.io/gone:1")], keep_going=True)
+
+
+def test_what_neither_side_has_is_named_before_anything_moves() -> None:
+    source, target = MemoryStore(), Apart()
+    names = [ref("r.io/a:1")]
+    add_image(source, str(names[0]))
+    graph = walk(source, names)
+    absent = next(graph.blobs_of(graph.images[0]))
+    with pytest.raises(IncompleteError) as caught:
+        plan.plan(graph, target, same(names), lacking={absent.digest: ["r.io/other"]})
+    assert absent.digest in caught.value.findings[0]
+    target.places.add(("r.io/other", absent.digest))
+    todo = plan.plan(graph, target, same(names), lacking={absent.digest: ["r.io/other"]})
+    assert [(c.mount_from, c.lacking) for c in todo.copies if c.descriptor == absent] == [("r.io/other", True)]

@@ -6,6 +6,7 @@ RFC 9110 §11.6.1 for the header.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import threading
@@ -22,7 +23,7 @@ from airgap.stores.registry.elsewhere import refusal
 from airgap.stores.registry.retry import STATUSES, Transient
 
 if TYPE_CHECKING:
-    from requests import Response
+    from airgap.stores.registry.session import Answer
 
 CLIENT_ID: Final = "kubectl-airgap"
 _TOKEN_MOST_SECONDS: Final = 86_400.0
@@ -51,7 +52,7 @@ class _Token:
     good_until: float  # on the monotonic clock
 
 
-Fetch = Callable[[str, str, dict[str, str] | None, dict[str, str]], "Response"]
+Fetch = Callable[[str, str, dict[str, str] | None, dict[str, str]], "Answer"]
 """Sends one request (method, URL, form, headers) without redirects, retries or other authentication."""
 
 
@@ -166,7 +167,7 @@ class Authenticator:
             response = self._fetch("GET", url, None, headers)
         return self._read_token(response, challenge)
 
-    def _exchange(self, challenge: Challenge, scope: str, login: Login) -> Response:
+    def _exchange(self, challenge: Challenge, scope: str, login: Login) -> Answer:
         form = {
             "grant_type": "refresh_token",
             "service": challenge.service,
@@ -176,7 +177,7 @@ class Authenticator:
         }
         return self._fetch("POST", challenge.realm, form, {})
 
-    def _read_token(self, response: Response, challenge: Challenge) -> _Token:
+    def _read_token(self, response: Answer, challenge: Challenge) -> _Token:
         host = urlsplit(challenge.realm).netloc
         body = _read_body(response, host)
         if response.status_code in (401, 403):
@@ -203,11 +204,11 @@ class Authenticator:
         return _Token(token, time.monotonic() + lives - _EARLY_SECONDS)
 
 
-def _read_body(response: Response, host: str) -> bytes:
+def _read_body(response: Answer, host: str) -> bytes:
     import urllib3.exceptions
 
     try:
-        with response:
+        with contextlib.closing(response):
             return bytes(response.raw.read(limits.TOKEN + 1, decode_content=True))
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise Transient(f"the token server `{host}` broke off") from error

@@ -7,32 +7,38 @@ request for a token; redirects are followed by hand and carry no credentials to 
 
 from __future__ import annotations
 
-import json
+import email.utils
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from airgap import limits
-from airgap.errors import AccessDenied, AirgapError, NotFound, StoreError
+from airgap.errors import AccessDenied, StoreError
 from airgap.references import DOCKER_HUB
+from airgap.stores.pace import Pace
 from airgap.stores.registry import credentials
 from airgap.stores.registry.authentication import Authenticator
+from airgap.stores.registry.courtesy import Courtesy
 from airgap.stores.registry.elsewhere import joined, origin_of, refusal
+from airgap.stores.registry.explaining import cause, explained, wants_login
+from airgap.stores.registry.line import Timeouts
 from airgap.stores.registry.mirrors import Endpoint
+from airgap.stores.registry.refusals import failure, refused
 from airgap.stores.registry.retry import STATUSES, Patience, Transient
-from airgap.stores.registry.session import open_session
+from airgap.stores.registry.session import Answer, Session, proxy_for, without_login
 from airgap.stores.registry.trust import Trust, is_loopback
 
 if TYPE_CHECKING:
-    import requests
+    pass
 
 _HUB_HOST: Final = "registry-1.docker.io"
 _RENEWALS: Final = 2
-_TIMEOUT: Final = (limits.CONNECT_SECONDS, limits.STALL_SECONDS)
+_SKEW_SECONDS: Final = 60  # that registries allow clocks to differ by
 
 
 @dataclass(frozen=True)
@@ -54,24 +60,43 @@ class Request:
 
 
 class Connections:
-    """One client a registry host, made when it is first spoken to."""
+    """One client a registry host, made when it is first spoken to; all of a run share their manners.
+
+    Args:
+        trust: whose certificates count.
+        workers: requests at a time to one host.
+        patience: when to try again, and what stops the run.
+        pace: how fast bytes may move.
+        timeouts: how long a connection may stand still.
+        note: told what a person should know though the work goes on.
+    """
 
     def __init__(
-        self, trust: Trust | None = None, *, workers: int = limits.WORKERS, patience: Patience | None = None
+        self,
+        trust: Trust | None = None,
+        *,
+        workers: int = limits.WORKERS,
+        patience: Patience | None = None,
+        pace: Pace | None = None,
+        timeouts: Timeouts | None = None,
+        note: Callable[[str], None] | None = None,
     ) -> None:
         self.trust = trust or Trust()
         self.workers = workers
         self.patience = patience or Patience()
-        self._clients: dict[str, Client] = {}
+        self.pace = pace or Pace()
+        self.timeouts = timeouts or Timeouts()
+        self.courtesy = Courtesy(self.patience, workers, note)
+        self._clients: dict[tuple[str, bool], Client] = {}
         self._lock = threading.Lock()
 
     def client(self, endpoint: Endpoint) -> Client:
         """The client for an endpoint's host."""
+        plain = endpoint.plain_http or endpoint.host in self.trust.plain_http
         with self._lock:
-            if endpoint.host not in self._clients:
-                plain = endpoint.plain_http or endpoint.host in self.trust.plain_http
-                self._clients[endpoint.host] = Client(endpoint.host, self, plain_http=plain)
-            return self._clients[endpoint.host]
+            if (endpoint.host, plain) not in self._clients:
+                self._clients[endpoint.host, plain] = Client(endpoint.host, self, plain_http=plain)
+            return self._clients[endpoint.host, plain]
 
 
 class Client:
@@ -80,15 +105,17 @@ class Client:
     def __init__(self, host: str, connections: Connections, *, plain_http: bool) -> None:
         self.host = host
         self.patience = connections.patience
+        self.gate = connections.courtesy.gate(host)
         self._real_host = _HUB_HOST if host == DOCKER_HUB else host
         self._plain_http = plain_http
         self._connections = connections
-        self._sessions: dict[bool, requests.Session] = {}  # at home, elsewhere; made when first needed
+        self._sessions: dict[bool, Session] = {}  # at home, elsewhere; made when first needed
         self._authenticator: Authenticator | None = None
+        self._answered: set[str] = set()  # hosts that have
         self._lock = threading.Lock()
         self._session_lock = threading.Lock()
 
-    def send(self, request: Request) -> requests.Response:
+    def send(self, request: Request) -> Answer:
         """Send a request until it is answered; the answer's body has not been read yet.
 
         Returns:
@@ -103,7 +130,7 @@ class Client:
             self.patience.check()
             retry_after = ""
             try:
-                response = self._authenticated(request)
+                response = self._in_turn(request)
                 if response.status_code not in STATUSES or not request.retried:
                     return response
                 retry_after = response.headers.get("Retry-After", "")
@@ -111,11 +138,11 @@ class Client:
             except Transient as error:
                 if not request.retried:
                     raise
-                why = str(error)
+                why, retry_after = str(error), error.retry_after
             failures += 1
             self.patience.wait(failures, why, retry_after)
 
-    def expect(self, request: Request, what: str, *statuses: int) -> requests.Response:
+    def expect(self, request: Request, what: str, *statuses: int) -> Answer:
         """Send a request whose answer must have one of `statuses`.
 
         Raises:
@@ -126,7 +153,7 @@ class Client:
             return response
         raise failure(response, what, self.host)
 
-    def read(self, response: requests.Response) -> Iterator[memoryview | bytes]:
+    def read(self, response: Answer) -> Iterator[memoryview | bytes]:
         """The body in large pieces.
 
         Raises:
@@ -134,12 +161,14 @@ class Client:
         """
         import urllib3.exceptions
 
+        pace = self._connections.pace
         try:
-            while chunk := response.raw.read(limits.CHUNK, decode_content=False):
+            while chunk := response.raw.read(pace.piece, decode_content=False):
                 self.patience.check()
+                pace.take(len(chunk))
                 yield chunk
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise Transient(f"the connection to `{self.host}` broke: {_cause(error)}") from error
+            raise Transient(f"the connection to `{self.host}` broke: {cause(error)}") from error
         finally:
             response.close()
 
@@ -147,7 +176,19 @@ class Client:
         """A path, or a location the registry gave, as a full URL."""
         return joined(self._connected().origin + "/", url)
 
-    def _authenticated(self, request: Request) -> requests.Response:
+    def _in_turn(self, request: Request) -> Answer:
+        """One exchange, when it is its turn; what the host says of its limits is kept."""
+        with self.gate.turn() as epoch:
+            response = self._authenticated(request)
+        self._connections.courtesy.heard(self.host, response.headers)
+        try:
+            self.gate.heard(epoch, response.status_code, response.headers.get("Retry-After", ""))
+        except StoreError:
+            response.close()
+            raise
+        return response
+
+    def _authenticated(self, request: Request) -> Answer:
         """One exchange, with a fresh header after each 401; more than two in a row are a no."""
         authenticator = self._connected()
         header = authenticator.header(request.scope, request.repository)
@@ -164,10 +205,11 @@ class Client:
             header = authenticator.answer(challenge, request.scope, request.repository, header) if challenge else ""
         raise AccessDenied(
             f"`{self.host}` refuses the login for `{request.repository or self.host}`: {words}",
-            hint=f"log in again, and check that the user may {request.actions.replace(',', ' and ')} there",
+            hint=_skew(response)
+            or f"log in again, and check that the user may {request.actions.replace(',', ' and ')} there",
         )
 
-    def _redirected(self, request: Request, header: str) -> tuple[requests.Response, bool]:
+    def _redirected(self, request: Request, header: str) -> tuple[Answer, bool]:
         """One exchange, with GET and HEAD redirects followed by hand; and whether the registry itself answered."""
         origin = self._connected().origin
         url = self.absolute(request.url)
@@ -186,34 +228,41 @@ class Client:
                 raise StoreError(f"`{self.host}` sends us to a place that is refused: {why}")
         raise StoreError(f"`{self.host}` redirects more than {limits.REDIRECTS} times")
 
-    def _session(self, *, at_home: bool) -> requests.Session:
+    def _session(self, *, at_home: bool) -> Session:
         """The registry's own session, or the one for other hosts, which has none of its client certificates."""
         with self._session_lock:
             if at_home not in self._sessions:
                 trust, name = self._connections.trust, self.host if at_home else ""
-                self._sessions[at_home] = open_session(lambda: trust.context(name), self._connections.workers + 2)
+                self._sessions[at_home] = Session(
+                    lambda: trust.context(name), self._connections.workers + 2, self._connections.timeouts
+                )
             return self._sessions[at_home]
 
     def _exchange(
-        self, session: requests.Session, method: str, url: str, headers: dict[str, str], body: Callable[[], Any] | None
-    ) -> requests.Response:
-        import requests
+        self, session: Session, method: str, url: str, headers: dict[str, str], body: Callable[[], Any] | None
+    ) -> Answer:
+        import urllib3.exceptions
 
+        proxy = proxy_for(url)
         try:
-            return session.request(
-                method,
-                url,
-                headers=headers,
-                data=body() if body else None,
-                stream=True,
-                allow_redirects=False,
-                timeout=_TIMEOUT,
-                proxies=requests.utils.get_environ_proxies(url),
-            )
-        except requests.RequestException as error:
-            raise _explained(error, self.host) from error
+            content = self._connections.pace.sending(body()) if body else None
+            response = session.request(method, url, headers, content, proxy)
+        except urllib3.exceptions.HTTPError as error:
+            place = self._place(url)
+            known = place in self._answered
+            raise explained(error, place, proxy=without_login(proxy), known=known) from error
         except ValueError as error:  # an address that only some parsers take for one
             raise StoreError(f"`{self.host}` names an address that is none") from error
+        self._answered.add(self._place(url))
+        if response.status_code == 407 and proxy:
+            response.close()
+            raise wants_login(without_login(proxy))
+        return response
+
+    def _place(self, url: str) -> str:
+        """Who is asked, as people know it."""
+        place = urlsplit(url).netloc
+        return self.host if place == self._real_host else place
 
     def _connected(self) -> Authenticator:
         """The authenticator, once it is known how the host is reached."""
@@ -227,108 +276,32 @@ class Client:
         """https, unless the user said plain, or a registry on loopback does not speak TLS."""
         if self._plain_http:
             return f"http://{self._real_host}"
-        if is_loopback(self.host) and not _speaks_tls(self._real_host):
+        if is_loopback(self.host) and not _speaks_tls(self._real_host, self._connections.timeouts.connect):
             return f"http://{self._real_host}"
         return f"https://{self._real_host}"
 
     def _login_for(self, repository: str) -> credentials.Login | None:
         return credentials.find(self.host, repository)
 
-    def _fetch(self, method: str, url: str, form: dict[str, str] | None, headers: dict[str, str]) -> requests.Response:
+    def _fetch(self, method: str, url: str, form: dict[str, str] | None, headers: dict[str, str]) -> Answer:
         """A request to a token server: its own session, so that nothing of the registry's comes along."""
         session = self._session(at_home=False)
         return self._exchange(session, method, url, headers, (lambda: form) if form else None)
 
 
-def refused(response: requests.Response) -> str:
-    """The status and the registry's own words, shortened; reads and closes the body."""
-    import urllib3.exceptions
-
+def _skew(response: Answer) -> str:
+    """A hint, where a server's clock is so far from ours that tokens are not valid yet, or no more."""
     try:
-        body = response.raw.read(limits.ERROR_BODY, decode_content=True) if response.raw else b""
-    except (urllib3.exceptions.HTTPError, OSError):
-        body = b""
-    response.close()
-    return f"{response.status_code} {response.reason or ''}".strip() + _words(body)
-
-
-def failure(response: requests.Response, what: str, host: str) -> AirgapError:
-    """The error for an answer that was not hoped for."""
-    status = response.status_code
-    message = f"{what}: `{host}` answered {refused(response)}"
-    if status == 404:
-        return NotFound(message, hint="check the name; a private repository says the same to strangers")
-    if status in (401, 403):
-        return AccessDenied(message, hint=f"log in to {host} as a user who may do that")
-    if status == 413:
-        return StoreError(message, hint="a proxy before the registry limits the size; raise client_max_body_size")
-    if status == 405:
-        return StoreError(message, hint="the registry may be read-only")
-    return StoreError(message)
-
-
-def _words(body: bytes) -> str:
-    try:
-        errors = json.loads(body)["errors"]
-        texts = [f"{e.get('code', '')} {e.get('message', '')}".strip() for e in errors[:3]]
-        return (": " + "; ".join(text for text in texts if text))[:500] if any(texts) else ""
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        theirs = email.utils.parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
+    except (TypeError, ValueError):
         return ""
+    seconds = round(theirs - time.time())
+    if abs(seconds) < _SKEW_SECONDS:
+        return ""
+    return f"its clock is {abs(seconds)} s {'ahead of' if seconds > 0 else 'behind'} ours, and logins end by the clock"
 
 
-def _explained(error: Exception, host: str) -> Exception:
-    """What a failed exchange means: worth another attempt, or a permanent refusal with its reason."""
-    import requests
-
-    cause = _cause(error)
-    if isinstance(error, requests.exceptions.SSLError):
-        return _tls_failure(error, host)
-    root = _root(error)
-    if isinstance(root, ConnectionRefusedError):
-        return StoreError(f"`{host}` refuses the connection", hint="is it running, and is this its port?")
-    if isinstance(root, socket.gaierror):
-        return StoreError(
-            f"`{host}` is not known: {root.strerror}",
-            hint="check the name and DNS; a mirror is named with --mirror",
-        )
-    if isinstance(error, requests.exceptions.ProxyError):
-        return StoreError(f"the proxy on the way to `{host}` refuses", hint="check HTTPS_PROXY and NO_PROXY")
-    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidHeader):
-        return StoreError(f"`{host}` cannot be asked: its name or a header of its making is malformed")
-    return Transient(f"the connection to `{host}` broke: {cause}")
-
-
-def _tls_failure(error: Exception, host: str) -> StoreError:
-    text = str(error)
-    if "WRONG_VERSION_NUMBER" in text or "record layer failure" in text.lower():
-        return StoreError(f"`{host}` does not speak TLS", hint=f"if that is meant to be, say --plain-http {host}")
-    if "CERTIFICATE_VERIFY_FAILED" in text:
-        reason = text.rpartition("certificate verify failed: ")[2].partition(" (_ssl")[0]
-        hint = f"trust its CA with --ca-file FILE, or put it at /etc/docker/certs.d/{host}/ca.crt"
-        return StoreError(f"the certificate of `{host}` is not trusted: {reason}", hint=hint)
-    return StoreError(f"no TLS connection to `{host}`: {_cause(error)}")
-
-
-def _root(error: BaseException) -> BaseException:
-    """The innermost cause: requests and urllib3 wrap a socket's error three times."""
-    seen: set[int] = set()
-    while id(error) not in seen:
-        seen.add(id(error))
-        inner = getattr(error, "reason", None) or error.__cause__ or error.__context__
-        if inner is None and error.args and isinstance(error.args[-1], BaseException):
-            inner = error.args[-1]
-        if not isinstance(inner, BaseException):
-            break
-        error = inner
-    return error
-
-
-def _cause(error: BaseException) -> str:
-    root = _root(error)
-    return getattr(root, "strerror", None) or str(root) or type(root).__name__
-
-
-def _speaks_tls(host: str) -> bool:
+def _speaks_tls(host: str, seconds: float) -> bool:
     """Whether a loopback server starts a TLS handshake; whose certificate it has does not matter here."""
     parts = urlsplit(f"//{host}")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # without the system's certificates, which take time to read
@@ -336,7 +309,7 @@ def _speaks_tls(host: str) -> bool:
     context.verify_mode = ssl.CERT_NONE
     try:
         with (
-            socket.create_connection((parts.hostname or "", parts.port or 443), limits.CONNECT_SECONDS) as plain,
+            socket.create_connection((parts.hostname or "", parts.port or 443), seconds) as plain,
             context.wrap_socket(plain, server_hostname=parts.hostname),
         ):
             return True

@@ -20,7 +20,11 @@ STATUSES: Final = frozenset({408, 425, 429, 499, 500, 502, 503, 504, 522})
 
 
 class Transient(Exception):
-    """A failure that may pass by itself; only this package sees it."""
+    """A failure that may pass by itself, with the pause the server asked for; only this package sees it."""
+
+    def __init__(self, why: str, retry_after: str = "") -> None:
+        super().__init__(why)
+        self.retry_after = retry_after
 
 
 @dataclass
@@ -28,8 +32,8 @@ class Patience:
     """Counts failures in a row and waits between them; `stopped` ends every wait at once."""
 
     stopped: threading.Event = field(default_factory=threading.Event)
-    attempts: int = limits.ATTEMPTS
-    backoff: float = limits.BACKOFF_SECONDS
+    attempts: int = field(default_factory=lambda: limits.ATTEMPTS)
+    backoff: float = field(default_factory=lambda: limits.BACKOFF_SECONDS)
 
     def wait(self, failures: int, why: str, retry_after: str = "") -> None:
         """Wait before trying again after the given number of failures without progress.

@@ -5,41 +5,53 @@ Source: OCI distribution-spec v1.1.1. Manifests travel as the very bytes receive
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from airgap import limits
-from airgap.descriptors import INDEXES, MANIFESTS, Descriptor, media_type_of, verify
-from airgap.errors import AccessDenied, InvalidManifest, InvalidReference, StoreError
+from airgap.descriptors import INDEXES, MANIFESTS, Descriptor, artifact_type_of, media_type_of, verify
+from airgap.errors import (
+    AccessDenied,
+    ContentMismatch,
+    InvalidManifest,
+    InvalidReference,
+    StoreError,
+    UnknownContent,
+)
 from airgap.references import Reference, check_digest
 from airgap.stores import Chunk, Content
 from airgap.stores.reading import verified
-from airgap.stores.registry.client import Client, Connections, Request, failure, refused
-from airgap.stores.registry.elsewhere import joined, origin_of, refusal
+from airgap.stores.registry.client import Client, Connections, Request
 from airgap.stores.registry.mirrors import Endpoint, Mirrors
+from airgap.stores.registry.refusals import Refusal, failure
 from airgap.stores.registry.retry import Transient
+from airgap.stores.registry.uploads import EMPTY, PUSH, Uploads
 
 if TYPE_CHECKING:
-    import requests
+    from airgap.stores.registry.session import Answer
 
 _ACCEPT: Final = ", ".join(sorted(MANIFESTS | INDEXES, reverse=True))
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
-_PUSH: Final = "push,pull"
 T = TypeVar("T")
 
 
 class RegistryStore:
     """Reads from and writes to registries, through mirrors where the user named some."""
 
-    def __init__(self, connections: Connections, mirrors: Mirrors | None = None) -> None:
+    def __init__(
+        self, connections: Connections, mirrors: Mirrors | None = None, uploads: Uploads | None = None
+    ) -> None:
         self._connections = connections
         self._mirrors = mirrors or Mirrors()
+        self._uploads = uploads or Uploads()
         self._read: dict[str, bytes] = {}  # manifests that resolving a tag brought along, until they are asked for
 
     def resolve(self, reference: Reference) -> Descriptor:
         """What a name stands for now; the manifest itself comes along and is kept for `manifest`."""
-        found, data = self._somewhere(reference.name, lambda client, at: self._get_manifest(client, at, reference))
+        found, data = self._read_manifest(reference)
         self._read[found.digest] = data
         return found
 
@@ -47,13 +59,17 @@ class RegistryStore:
         """A manifest by its digest, checked."""
         data = self._read.pop(descriptor.digest, None)
         if data is None:
-            reference = _by_digest(name, descriptor)
-            _, data = self._somewhere(name, lambda client, at: self._get_manifest(client, at, reference))
+            _, data = self._read_manifest(_by_digest(name, descriptor))
         return verify(data, descriptor, name)
 
     def blob(self, name: str, descriptor: Descriptor, offset: int = 0) -> Iterator[Chunk]:
         """A blob, checked; a broken connection is taken up again where it broke."""
         return verified(self._resumed(name, descriptor, offset), descriptor, name, offset)
+
+    def announce(self, references: Iterable[Reference]) -> None:
+        """Say what will be resolved, so that whoever runs short of what a host allows learns it early."""
+        for reference in references:
+            self._connections.courtesy.want(self._client(reference.name)[0].host, 1)
 
     def find(self, reference: Reference) -> Descriptor | None:
         """What a name stands for, by HEAD, or None."""
@@ -77,7 +93,7 @@ class RegistryStore:
         kind = "manifests" if descriptor.is_manifest else "blobs"
         headers = {"Accept": _ACCEPT} if descriptor.is_manifest else {}
         path = f"/v2/{at.repository}/{kind}/{descriptor.digest}"
-        response = client.send(Request("HEAD", path, at.repository, _PUSH, headers=headers))
+        response = client.send(Request("HEAD", path, at.repository, PUSH, headers=headers))
         response.close()
         if response.status_code == 200:
             return response.headers.get("Content-Length", str(descriptor.size)) == str(descriptor.size)
@@ -86,27 +102,18 @@ class RegistryStore:
         raise failure(response, f"cannot look for `{descriptor.digest}` in `{name}`", client.host)
 
     def put_blob(self, name: str, descriptor: Descriptor, content: Content) -> None:
-        """Upload a blob in one request; a broken upload starts anew unless the registry turns out to have it."""
+        """Upload a blob, in the way the registry takes it; a broken upload goes on where it can."""
         client, at = self._client(name)
-        failures = 0
-        while True:
-            try:
-                self._upload(client, at, descriptor, content)
-            except Transient as error:
-                if self.has(name, descriptor):
-                    return  # only the answer was lost
-                failures += 1
-                client.patience.wait(failures, f"`{name}`: {error}")
-            else:
-                return
+        self._uploads.send(client, at, descriptor, content, lambda: self.has(name, descriptor))
 
     def put_manifest(self, name: str, descriptor: Descriptor, data: bytes) -> None:
         """Push a manifest by its digest."""
-        self._put_manifest(name, descriptor.digest, descriptor, data)
+        self._put_manifest(_by_digest(name, descriptor), descriptor, data)
 
     def tag(self, reference: Reference, descriptor: Descriptor, data: bytes) -> None:
         """Push a manifest by its tag, or by its digest where it has no tag."""
-        self._put_manifest(reference.name, reference.tag or descriptor.digest, descriptor, data)
+        named = reference.by_tag() if reference.tag else _by_digest(reference.name, descriptor)
+        self._put_manifest(named, descriptor, data)
 
     def mount(self, name: str, descriptor: Descriptor, other: str) -> bool:
         """Ask the registry to take a blob from another of its repositories; anything but success is a no."""
@@ -116,7 +123,7 @@ class RegistryStore:
             return False
         path = f"/v2/{at.repository}/blobs/uploads/?mount={descriptor.digest}&from={source.repository}"
         try:
-            response = client.send(Request("POST", path, at.repository, _PUSH, headers=_EMPTY, retried=False))
+            response = client.send(Request("POST", path, at.repository, PUSH, headers=EMPTY, retried=False))
         except (Transient, AccessDenied):
             return False
         response.close()
@@ -136,36 +143,42 @@ class RegistryStore:
                 continue
         return ask(self._connections.client(last), last)
 
+    def _read_manifest(self, reference: Reference) -> tuple[Descriptor, bytes]:
+        """A manifest from wherever it is; one that arrives with a wrong digest is asked for once more."""
+
+        def ask(client: Client, at: Endpoint) -> tuple[Descriptor, bytes]:
+            try:
+                return self._get_manifest(client, at, reference)
+            except ContentMismatch:
+                return self._get_manifest(client, at, reference)
+
+        return self._somewhere(reference.name, ask)
+
     def _get_manifest(self, client: Client, at: Endpoint, reference: Reference) -> tuple[Descriptor, bytes]:
         path = f"/v2/{at.repository}/manifests/{reference.version}"
-        what = f"cannot get the manifest of `{reference}`"
-        response = client.expect(Request("GET", path, at.repository, headers={"Accept": _ACCEPT}), what, 200)
-        data = b"".join(
-            bytes(chunk) for chunk in _capped(self._body(client, response), limits.MANIFEST, str(reference))
-        )
-        said = response.headers.get("Content-Type", "")
-        found = Descriptor.of(data, media_type_of(data, said, f"the manifest of `{reference}`"))
-        wanted = reference.digest or response.headers.get("Docker-Content-Digest", "")
-        if wanted.startswith("sha512:") or (wanted and wanted != found.digest):
-            found = Descriptor(found.media_type, _sound(wanted, client), found.size)
-            verify(data, found, str(reference))
-        return found, data
-
-    def _body(self, client: Client, response: requests.Response) -> Iterator[Chunk]:
-        try:
-            yield from client.read(response)
-        except Transient as error:
-            raise StoreError(f"a manifest was cut short: {error}", hint="type the same command again") from error
+        request = Request("GET", path, at.repository, headers={"Accept": _ACCEPT})
+        headers, data = _whole(client, request, str(reference))
+        self._connections.courtesy.want(client.host, -1)
+        named = reference.digest or headers.get("Docker-Content-Digest", "")
+        digest = _sound(named, client) if named else Descriptor.of(data, "").digest
+        verify(data, Descriptor("", digest, len(data)), str(reference))
+        said = headers.get("Content-Type", "")
+        media_type = media_type_of(data, said, f"the manifest of `{reference}`")
+        return Descriptor(media_type, digest, len(data)), data
 
     def _resumed(self, name: str, descriptor: Descriptor, offset: int) -> Iterator[Chunk]:
         """The bytes of a blob from `offset`, across broken connections."""
-        position, failures = offset, 0
+        position, failures, again = offset, 0, 0
         while position < descriptor.size or position == offset == 0:
             start = position
             try:
-                for chunk in self._open(name, descriptor, position):
-                    position += len(chunk)
-                    yield chunk
+                with contextlib.ExitStack() as turns:
+                    client, response = self._open(name, descriptor, position, turns)
+                    passed = _passed_over(client, response, position, again)
+                    again += passed
+                    for chunk in _without_first(client.read(response), passed):
+                        position += len(chunk)
+                        yield chunk
                 if position >= descriptor.size:
                     return
                 why = f"`{name}`: {descriptor.digest} ended at {position} of {descriptor.size} bytes"
@@ -174,69 +187,71 @@ class RegistryStore:
             failures = 1 if position > start else failures + 1
             self._connections.patience.wait(failures, why)
 
-    def _open(self, name: str, descriptor: Descriptor, position: int) -> Iterator[Chunk]:
-        def ask(client: Client, at: Endpoint) -> tuple[Client, requests.Response]:
+    def _open(
+        self, name: str, descriptor: Descriptor, position: int, turns: contextlib.ExitStack
+    ) -> tuple[Client, Answer]:
+        """Ask for a blob from `position` on; the turn at the host is kept until `turns` are over."""
+
+        def ask(client: Client, at: Endpoint) -> tuple[Client, Answer]:
             headers = {"Range": f"bytes={position}-"} if position else {}
             path = f"/v2/{at.repository}/blobs/{descriptor.digest}"
             what = f"cannot get `{descriptor.digest}` of `{name}`"
             good = (200, 206, 416) if position else (200,)
+            turns.enter_context(client.gate.turn())
             return client, client.expect(Request("GET", path, at.repository, headers=headers), what, *good)
 
         client, response = self._somewhere(name, ask)
-        if position == 0 or response.status_code == 206:
-            _check_range(response, descriptor, position)
-            return client.read(response)
         if response.status_code == 416:  # its body is not read: distribution 2.8 states a length it does not send
-            response.close()
+            response.raw.close()
             raise StoreError(f"`{client.host}` has less of `{descriptor.digest}` than it said")
-        return _without_first(client.read(response), position)
+        _check_range(response, descriptor, position)
+        return client, response
 
-    def _upload(self, client: Client, at: Endpoint, descriptor: Descriptor, content: Content) -> None:
-        what = f"cannot upload to `{at}`"
-        start = Request("POST", f"/v2/{at.repository}/blobs/uploads/", at.repository, _PUSH, headers=_EMPTY)
-        response = client.expect(start, what, 202)
-        response.close()
-        url = _upload_url(client, response, at, descriptor)
-        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(descriptor.size)}
-        put = Request("PUT", url, at.repository, _PUSH, headers, lambda: _Body(content, descriptor.size), retried=False)
-        done = client.send(put)
-        if done.status_code in (201, 204):
-            done.close()
-            return
-        if done.status_code in (404, 408, 429, 499, 500, 502, 503, 504):
-            raise Transient(f"`{client.host}` answered {refused(done)}")
-        raise failure(done, what, client.host)
-
-    def _put_manifest(self, name: str, version: str, descriptor: Descriptor, data: bytes) -> None:
-        client, at = self._client(name)
-        path = f"/v2/{at.repository}/manifests/{version}"
+    def _put_manifest(self, reference: Reference, descriptor: Descriptor, data: bytes) -> None:
+        """PUT a manifest; where the answer is lost, what the name stands for now is the answer."""
+        client, at = self._client(reference.name)
+        path = f"/v2/{at.repository}/manifests/{reference.version}"
         headers = {"Content-Type": descriptor.media_type}
-        request = Request("PUT", path, at.repository, _PUSH, headers, lambda: data)
-        response = client.expect(request, f"cannot push the manifest of `{name}:{version}`", 200, 201, 202, 204)
-        response.close()
-        said = response.headers.get("Docker-Content-Digest", descriptor.digest)
-        if said.partition(":")[0] == descriptor.digest.partition(":")[0] and said != descriptor.digest:
-            raise StoreError(f"`{client.host}` stored `{name}:{version}` as {said}, not {descriptor.digest}")
+        request = Request("PUT", path, at.repository, PUSH, headers, lambda: data, retried=False)
+        for failures in itertools.count(1):
+            try:
+                response = client.send(request)
+                if response.status_code not in (200, 201, 202, 204):
+                    raise _refused_manifest(Refusal.of(response), client, reference, data)
+            except Transient as error:
+                found = self.find(reference)
+                if found is not None and found.digest == descriptor.digest:
+                    return  # only the answer was lost
+                client.patience.wait(failures, f"`{reference}`: {error}", error.retry_after)
+            else:
+                response.close()
+                _check_stored(response, client, reference, descriptor)
+                return
 
 
-_EMPTY: Final = {"Content-Length": "0"}
+def _refused_manifest(refused: Refusal, client: Client, reference: Reference, data: bytes) -> Exception:
+    """What the refusal of a manifest means."""
+    what = f"cannot push the manifest of `{reference}`"
+    if refused.may_pass:
+        return Transient(f"`{client.host}` answered {refused}", refused.retry_after)
+    if refused.is_unknown_content:
+        named = f" ({', '.join(sorted(refused.digests)[:3])})" if refused.digests else ""
+        return UnknownContent(f"{what}: `{client.host}` answered {refused}{named}", refused.digests)
+    error = refused.error(what, client.host)
+    kind = artifact_type_of(data)
+    if kind and refused.status in (400, 415):
+        error.hint = (
+            f"this is an artifact of type {kind}, and `{client.host}` may take images only; whoever runs it may be "
+            "able to allow it (in Quay: ALLOWED_OCI_ARTIFACT_TYPES)"
+        )
+    return error
 
 
-class _Body:
-    """What requests sends: it wants a length, an iterator, and reads in pieces of its own choice."""
-
-    def __init__(self, content: Content, size: int) -> None:
-        self._chunks = content(0)
-        self._size = size
-
-    def __len__(self) -> int:
-        return self._size
-
-    def __iter__(self) -> Iterator[Chunk]:
-        return self._chunks
-
-    def read(self, _size: int = -1) -> Chunk:
-        return next(self._chunks, b"")
+def _check_stored(response: Answer, client: Client, reference: Reference, descriptor: Descriptor) -> None:
+    """A registry may name a manifest by another algorithm; by the same one it must be the same name."""
+    said = response.headers.get("Docker-Content-Digest", descriptor.digest)
+    if said.partition(":")[0] == descriptor.digest.partition(":")[0] and said != descriptor.digest:
+        raise StoreError(f"`{client.host}` stored `{reference}` as {said}, not {descriptor.digest}")
 
 
 def _by_digest(name: str, descriptor: Descriptor) -> Reference:
@@ -244,7 +259,7 @@ def _by_digest(name: str, descriptor: Descriptor) -> Reference:
     return Reference(registry, repository, digest=descriptor.digest)
 
 
-def _length(response: requests.Response) -> int:
+def _length(response: Answer) -> int:
     """What a server says of the length; nothing is built on it, so nonsense counts as unknown."""
     text = response.headers.get("Content-Length", "")
     return int(text) if text.isascii() and text.isdigit() else 0
@@ -257,7 +272,7 @@ def _sound(digest: str, client: Client) -> str:
         raise StoreError(f"`{client.host}` names content badly: {error.message}") from error
 
 
-def _check_range(response: requests.Response, descriptor: Descriptor, position: int) -> None:
+def _check_range(response: Answer, descriptor: Descriptor, position: int) -> None:
     """A part may only be joined to what we have if it begins where that ends (containers/image's rule)."""
     if response.status_code != 206:
         return
@@ -270,6 +285,35 @@ def _check_range(response: requests.Response, descriptor: Descriptor, position: 
         said = response.headers.get("Content-Range", "none")
         response.close()
         raise StoreError(f"`{descriptor.digest}` from byte {position} was asked for; the answer has the range {said!r}")
+
+
+def _whole(client: Client, request: Request, what: str) -> tuple[Mapping[str, str], bytes]:
+    """A manifest's headers and bytes; where the connection breaks in between, everything again."""
+    failures = 0
+    while True:
+        response = client.expect(request, f"cannot get the manifest of `{what}`", 200)
+        try:
+            return response.headers, b"".join(bytes(c) for c in _capped(client.read(response), limits.MANIFEST, what))
+        except Transient as error:
+            failures += 1
+            client.patience.wait(failures, f"`{what}`: {error}")
+
+
+def _passed_over(client: Client, response: Answer, position: int, before: int) -> int:
+    """Bytes of an answer that we have already: all up to `position`, where the server ignores ranges.
+
+    Raises:
+        StoreError: with those `before`, it is more than makes sense to send again.
+    """
+    if response.status_code != 200:
+        return 0
+    if before + position <= limits.SENT_AGAIN:
+        return position
+    response.close()
+    raise StoreError(
+        f"`{client.host}` ignores ranges: it would send {position} bytes again to go on after them",
+        hint="type the same command again on a better line, or fetch from a mirror that knows ranges (--mirror)",
+    )
 
 
 def _without_first(chunks: Iterator[Chunk], count: int) -> Iterator[Chunk]:
@@ -288,17 +332,3 @@ def _capped(chunks: Iterator[Chunk], most: int, what: str) -> Iterator[Chunk]:
         if total > most:
             raise InvalidManifest(f"the manifest of `{what}` is larger than {most} bytes")
         yield chunk
-
-
-def _upload_url(client: Client, response: requests.Response, at: Endpoint, descriptor: Descriptor) -> str:
-    """Where to PUT: the location as given, with the digest added; it may be relative and have a query."""
-    location = response.headers.get("Location", "")
-    if not location:
-        raise StoreError(f"`{client.host}` accepts an upload to `{at}`, but does not say where")
-    url = joined(client.absolute(f"/v2/{at.repository}/blobs/uploads/"), location)
-    origin = origin_of(client.absolute("/"))
-    why = refusal(url, origin)
-    if why:
-        hint = "the proxy before the registry must pass X-Forwarded-Proto on" if "by http" in why else ""
-        raise StoreError(f"`{client.host}` wants the upload at a place that is refused: {why}", hint=hint)
-    return f"{url}{'&' if '?' in url else '?'}digest={descriptor.digest}"
