@@ -16,6 +16,7 @@ VERBS = {
     "pack": "kubectl_airgap.commands.pack",
     "inspect": "kubectl_airgap.commands.inspect",
     "verify": "kubectl_airgap.commands.verify",
+    "sign": "kubectl_airgap.commands.sign",
     "push": "kubectl_airgap.commands.push",
     "relocate": "kubectl_airgap.commands.relocate",
 }

@@ -16,6 +16,9 @@ from pathlib import Path
 from airgap.errors import AirgapError, InvalidInput, NoSpace, StoreError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_CANNOT_COPY = frozenset({errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})  # between file systems, say
+_AT_ONCE = 64 << 20  # bytes, so that a signal does not wait long
+_CHUNK = 1 << 20
 
 
 def write_file(path: Path, data: bytes, *, mode: int = 0o644, temporary: Path | None = None) -> None:
@@ -88,6 +91,29 @@ def read_into_at(descriptor: int, buffer: memoryview, offset: int) -> int:
             break
         filled += count
     return filled
+
+
+def copy_range(source: int, target: int, region: tuple[int, int], offset: int) -> None:
+    """Copy the bytes of one file from region[0] up to region[1] to `offset` of another, inside the kernel if it can."""
+    position, end = region
+    while position < end:
+        count = _copy_some(source, target, min(end - position, _AT_ONCE), position, offset)
+        if not count:
+            raise OSError(errno.EIO, "the file became shorter while it was copied")
+        position += count
+        offset += count
+
+
+def _copy_some(source: int, target: int, count: int, position: int, offset: int) -> int:
+    if hasattr(os, "copy_file_range"):
+        try:
+            return os.copy_file_range(source, target, count, position, offset)
+        except OSError as error:
+            if error.errno not in _CANNOT_COPY:
+                raise
+    data = os.pread(source, min(count, _CHUNK), position)
+    write_all_at(target, data, offset)
+    return len(data)
 
 
 def start_writing(descriptor: int, offset: int, size: int) -> None:

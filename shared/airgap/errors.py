@@ -7,7 +7,8 @@ AirgapError                 1   failed
 ├── ContentError            3   bytes are not what they should be
 │   ├── ContentMismatch         … their digest or size says so
 │   ├── InvalidManifest         … a manifest or index breaks the OCI rules
-│   └── DamagedBundle           … the bundle file does
+│   ├── DamagedBundle           … the bundle file does
+│   └── UntrustedBundle         … it is not signed by whom it should be, too old, or out of date
 ├── StoreError              4   a registry, bucket, cluster or file system refused
 │   ├── NotFound                … it does not have what was asked for
 │   ├── UnknownContent          … it refuses a manifest for content that it does not have
@@ -80,6 +81,10 @@ class InvalidManifest(ContentError):
 
 class DamagedBundle(ContentError):
     """A bundle file that is cut, altered, or no bundle at all."""
+
+
+class UntrustedBundle(ContentError):
+    """A bundle that may be whole, but is not from whom it should be, or older than it may be."""
 
 
 class StoreError(AirgapError):

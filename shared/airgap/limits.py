@@ -44,6 +44,10 @@ INVENTORY: Final = 256 * MIB
 PARTS: Final = 999  # their numbers have three digits, so that `cat` joins them in order
 PARTS_LIST: Final = 1 * MIB
 PART_HEAD: Final = 64 * KIB  # of each part is hashed on opening: a part that is not the one meant is seen at once
+SIGNATURE: Final = 4 * KIB
+KEY_FILE: Final = 64 * KIB
+STATE_FILE: Final = 64 * KIB
+PASSPHRASE: Final = 4 * KIB
 
 # Streams: what may be in memory of content that cannot be read again.
 STREAM_FRONT: Final = 256 * MIB  # manifests and configs, until the last manifest has passed

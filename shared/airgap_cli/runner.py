@@ -8,12 +8,12 @@ import select
 import signal
 import sys
 import traceback
-from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
 import typer
 
+from airgap import state
 from airgap.errors import AirgapError, IncompleteError
 from airgap_cli.words import escape
 
@@ -130,7 +130,7 @@ def _unforeseen(error: Exception) -> int:
     if os.environ.get("AIRGAP_DEBUG"):
         traceback.print_exc()
         return 1
-    directory = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "airgap"
+    directory = state.directory()
     path = directory / "last-error.txt"
     hint = "set AIRGAP_DEBUG=1 and type it again to see where, and tell us"
     try:

@@ -14,6 +14,7 @@ from tests.support.bundles import pack_into
 from tests.support.images import add_image, add_index, random_layer
 
 from airgap.bundles.reader import Bundle, read
+from airgap.bundles.signing import ANYBODY
 from airgap.bundles.verification import verify
 from airgap.errors import AirgapError
 from airgap.operations import push
@@ -58,12 +59,12 @@ class Held:
 
 def lying(data: bytes) -> Bundle:
     """As a file."""
-    return read(ArchiveReader(Held(data)))
+    return read(ArchiveReader(Held(data)), ANYBODY)
 
 
 def passing(data: bytes) -> Bundle:
     """As a stream."""
-    return read(StreamReader(io.BytesIO(data)))
+    return read(StreamReader(io.BytesIO(data)), ANYBODY)
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,15 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.support import krew
+from tests.support.bundles import pack_into
 from tests.support.cli import run
+from tests.support.images import add_image
+from tests.support.keys import ecdsa_pair
 from tests.support.tools import ROOT, require
 
 from airgap import __version__
+from airgap.references import Reference
+from airgap.stores.memory import MemoryStore
 
 URL = "https://files.example.com/airgap/v1"
 HELM_ARCHIVES = ("relocate", "relocate-images", "helm3-relocate")
@@ -143,6 +148,18 @@ def test_the_frozen_program_reads_manifests(krew_link: Path, tmp_path: Path) -> 
     done = run(krew_link, "images", "-f", tmp_path / "pod.yaml", "-o", "name")
 
     assert (done.returncode, done.stdout) == (0, "quay.io/a/b:1\n"), done.stderr
+
+
+def test_the_frozen_program_signs_and_verifies(krew_link: Path, tmp_path: Path) -> None:
+    store, bundle, pair = MemoryStore(), tmp_path / "x.tar", ecdsa_pair(tmp_path)
+    add_image(store, "r.io/a:1")
+    pack_into(bundle, store, [Reference.parse("r.io/a:1")])
+
+    signed = run(krew_link, "sign", bundle, "--key", pair.private)
+    verified = run(krew_link, "verify", bundle, "--key", pair.public)
+
+    assert signed.returncode == 0, signed.stderr
+    assert "it is signed with" in verified.stderr
 
 
 @pytest.mark.parametrize("name", HELM_ARCHIVES)

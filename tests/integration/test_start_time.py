@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.support.cli import run
 
-HEAVY = {"aiohttp", "boto3", "botocore", "kubernetes", "oras", "requests", "rich", "yaml"}
+HEAVY = {"aiohttp", "boto3", "botocore", "cryptography", "kubernetes", "oras", "requests", "rich", "yaml"}
 # Runs a console script in this process, then tells which modules are there, past whatever `--help` printed.
 PROBE = """
 import json, runpy, sys

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
+from airgap import state
 from airgap.errors import AirgapError
 from airgap_cli.options import TargetFlags, flag, grouped
 from airgap_cli.words import escape
@@ -55,7 +55,7 @@ def _tell(error: AirgapError) -> None:
     if not sys.stderr.isatty():
         with contextlib.suppress(OSError), Path("/dev/tty").open("w") as terminal:
             terminal.write(text)
-    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "airgap"
+    directory = state.directory()
     with contextlib.suppress(OSError):
-        state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (state / LOG).write_text(text)
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (directory / LOG).write_text(text)

@@ -4,15 +4,19 @@ import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 from airgap_cli import render
-from airgap_cli.options import BundlePlace, Format, Output, flag
+from airgap_cli.options import BundlePlace, Format, Output, flag, grouped
+from airgap_cli.trustflags import TrustFlags
 from airgap_cli.words import plural, size
 
 if TYPE_CHECKING:
+    from airgap.bundles.reader import Bundle
     from airgap.operations.inspect import Contents, ImageRow
 
 
+@grouped
 def inspect(
     bundle: BundlePlace,
+    trust: TrustFlags,
     output: Output = Format.TABLE,
     inventory: Annotated[
         bool, flag("--inventory", help="Print the inventory as it is: what `pack --since` takes in place of a bundle.")
@@ -33,21 +37,40 @@ def inspect(
     from airgap.operations.environment import Run
     from airgap.operations.inspect import contents
     from airgap.operations.places import open_bundle
+    from airgap_cli.progress import Progress
+    from airgap_cli.trustflags import trusting
 
-    with open_bundle(bundle, Run()) as opened:
+    run = trusting(Run(observe=Progress("inspecting", quiet=True)), trust.verify_key)
+    with open_bundle(bundle, run) as opened:
         if inventory:
             sys.stdout.buffer.write(opened.documents[INVENTORY_FILE])
             return
-        found = contents(opened)
+        found, about = contents(opened), _about(opened)
     if output is Format.NAME:
         render.names(str(row.reference) for row in found.images)
     elif output in (Format.JSON, Format.YAML):
-        render.document("BundleContents", [_to_json(row) for row in found.images], output, size=found.size)
+        render.document("BundleContents", [_to_json(row) for row in found.images], output, size=found.size, **about)
     else:
-        _table(found, bundle, wide=output is Format.WIDE)
+        _table(found, wide=output is Format.WIDE)
+        said = ", ".join(f"{key} {value}" for key, value in about.items() if value not in (None, ""))
+        render.say(" ".join(said.split()))  # on one line, whatever the name is
+        if sys.stderr.isatty():
+            render.say(f"\nnext:\n  kubectl airgap push {bundle} HOST/PREFIX")
 
 
-def _table(found: Contents, bundle: str, *, wide: bool) -> None:
+def _about(bundle: Bundle) -> dict[str, str | int | None]:
+    """What the bundle says of itself, and who vouches for that; None where nobody was asked."""
+    inventory, signer = bundle.inventory, bundle.signer
+    return {
+        "name": inventory.name,
+        "version": inventory.version,
+        "sequence": inventory.sequence,
+        "expires": inventory.expires,
+        "signer": signer.fingerprint if signer else None,
+    }
+
+
+def _table(found: Contents, *, wide: bool) -> None:
     header = ["IMAGE", "PLATFORMS", "SIZE", "SHARED"] + (["DIGEST", "WHY"] if wide else [])
     rows = []
     for row in found.images:
@@ -56,8 +79,6 @@ def _table(found: Contents, bundle: str, *, wide: bool) -> None:
     render.table(header, rows)
     blobs = plural(found.blobs, "blob")
     render.say(f"{plural(len(found.images), 'image')}, {blobs}, {size(found.size)} on disk")
-    if sys.stderr.isatty():
-        render.say(f"\nnext:\n  kubectl airgap push {bundle} HOST/PREFIX")
 
 
 def _to_json(row: ImageRow) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from airgap_cli.options import (
     sources_of,
 )
 from airgap_cli.reports import check_complete, print_report
+from airgap_cli.trustflags import LabelFlags, TrustFlags
 from airgap_cli.words import duration, parse_size, plural, size
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 def pack(
     sources: SourceFlags,
     registries: RegistryFlags,
+    label: LabelFlags,
+    trust: TrustFlags,
     output: Annotated[
         str, flag("-o", "--output", help="The bundle to write, a .tar file; - for standard output.", metavar="BUNDLE")
     ],
@@ -56,7 +59,6 @@ def pack(
         str,
         flag("--split", help="Write parts of this size, such as 4GB; FAT32 takes up to 4294967295.", metavar="SIZE"),
     ] = "",
-    name: Annotated[str, flag("--name", help="What the bundle is called; else as its file.", metavar="NAME")] = "",
     keep_going: KeepGoing = False,
     concurrency: Concurrency = limits.WORKERS,
     dry_run: DryRun = False,
@@ -79,12 +81,15 @@ def pack(
       kubectl airgap pack -f deploy/ --since app.tar -o app-2.tar
       kubectl airgap pack -f deploy/ --split 4GB -o /media/stick/app.tar
       kubectl airgap pack -f deploy/ -o - | ssh jump kubectl airgap push - registry.internal:5000/apps
+      kubectl airgap pack -f deploy/ --name app --sequence 3 --expires 90d --sign-key sign.key -o app-3.tar
     """
+    from airgap.bundles.freshness import expiry
     from airgap.operations import images, places
     from airgap.operations import pack as operation
     from airgap.platforms import Platform
     from airgap_cli.progress import Progress
     from airgap_cli.running import run_of
+    from airgap_cli.trustflags import now, signing_key, trusting
 
     wishes = operation.Wishes(
         platforms=tuple(Platform.parse(text) for text in platform or ()),
@@ -92,13 +97,16 @@ def pack(
         keep_going=keep_going,
         since=since,
         split=parse_size(split) if split else 0,
-        name=name,
+        name=label.name,
+        sequence=label.sequence,
+        expires=expiry(label.expires, now()) if label.expires else "",
+        key=signing_key(label.sign_key, label.sign_password_file) if label.sign_key else None,
     )
     places.check_new(output, wishes.split)
     if report is not None and output == places.STREAM:
         raise InvalidInput("--report and the bundle cannot both go to standard output", hint="name a file with -o")
     with Progress("packing", quiet=quiet) as progress:
-        run = run_of(registries, concurrency, progress, mirror or ())
+        run = trusting(run_of(registries, concurrency, progress, mirror or ()), trust.verify_key)
         found = images.find_images(sources_of(sources))
         if not include_off:
             found, off = operation.without_off(found)

@@ -20,6 +20,7 @@ from airgap_cli.options import (
     grouped,
 )
 from airgap_cli.reports import check_complete, print_plan, print_report
+from airgap_cli.trustflags import FreshnessFlags, TrustFlags
 from airgap_cli.words import duration, parse_chunk, plural, size
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ def push(
         str, typer.Argument(help="The registry, and the path below it.", metavar="HOST[/PREFIX]", show_default=False)
     ],
     registries: RegistryFlags,
+    trust: TrustFlags,
+    freshness: FreshnessFlags,
     naming: Annotated[
         str,
         flag("--naming", help="What becomes of the source's name: strip its host, keep it, flat, or group=NAME."),
@@ -66,6 +69,7 @@ def push(
       kubectl airgap push app.tar registry.internal:5000/apps
       kubectl airgap push app.tar registry.internal:5000 --naming keep --lock app.lock.yaml
       kubectl airgap pack -f deploy/ -o - | ssh jump kubectl airgap push - registry.internal:5000/apps
+      kubectl airgap push app.tar registry.internal:5000/apps --verify-key sign.pub
     """
     from airgap.bundles import lock as locks
     from airgap.operations import places
@@ -73,11 +77,12 @@ def push(
     from airgap.relocation.policy import Relocation
     from airgap_cli.progress import Progress
     from airgap_cli.running import run_of
+    from airgap_cli.trustflags import trusting
 
     relocation = Relocation.to(target, naming)
     chunk = parse_chunk(chunk_size) if chunk_size else 0
     with Progress("pushing", quiet=quiet) as progress:
-        run = run_of(registries, concurrency, progress)
+        run = trusting(run_of(registries, concurrency, progress), trust.verify_key, freshness)
         with places.open_bundle(bundle, run) as opened:
             place = lock or places.beside(bundle, ".lock.yaml", opened)
             prepared = operation.prepare(opened, relocation, run, filter_index=filter_index, chunk=chunk)

@@ -13,6 +13,8 @@ from airgap import limits
 from airgap.bundles import inventory as inventories
 from airgap.bundles.composition import DOCKER_FILE, INVENTORY_DIGEST, INVENTORY_FILE, SIGNATURE_FILE, digest_of
 from airgap.bundles.inventory import Inventory
+from airgap.bundles.keys import VerifyingKey
+from airgap.bundles.signing import ANYBODY, Keyring
 from airgap.descriptors import Descriptor
 from airgap.errors import DamagedBundle, InvalidInput, InvalidManifest
 from airgap.references import Reference
@@ -61,11 +63,13 @@ class Bundle:
 
     Attributes:
         documents: name → bytes, of what stands before the blobs.
+        signer: the key that has signed it; None where there was no key to check with.
     """
 
     inventory: Inventory
     store: BundleStore
     documents: Mapping[str, bytes]
+    signer: VerifyingKey | None = None
 
     def __enter__(self) -> Bundle:
         return self
@@ -83,13 +87,18 @@ class Bundle:
         """The names of everything in it."""
         return tuple(item.reference for item in self.inventory.items)
 
+    @property
+    def is_signed(self) -> bool:
+        """Whether somebody has signed it; `signer` says who."""
+        return SIGNATURE_FILE in self.documents
+
     @cached_property
     def digests(self) -> frozenset[str]:
         """Of all content that is here."""
         return frozenset(blob.digest for blob in self.inventory.blobs)
 
 
-def open_file(path: Path) -> Bundle:
+def open_file(path: Path, keys: Keyring = ANYBODY) -> Bundle:
     """Open a bundle file; the content of blobs is checked when it is read.
 
     Raises:
@@ -98,22 +107,24 @@ def open_file(path: Path) -> Bundle:
     """
     if path.is_dir():
         raise InvalidInput(f"`{path}` is a directory, not a bundle file", hint="name the .tar file")
-    return read(ArchiveReader(FileMedium(path)))
+    return read(ArchiveReader(FileMedium(path)), keys)
 
 
-def read(store: BundleStore) -> Bundle:
-    """Read the documents of a bundle, wherever it lies.
+def read(store: BundleStore, keys: Keyring) -> Bundle:
+    """Read the documents of a bundle, wherever it lies; the signature is checked before any of them is believed.
 
     Raises:
+        UntrustedBundle: none of the keys has signed it.
         DamagedBundle: no bundle, cut, made by a newer version, or its documents contradict each other.
     """
     try:
         documents = store.documents(DOCUMENTS, limits.INVENTORY)
         _check_present(documents, store.place)
+        signer = keys.check(documents[INVENTORY_FILE], documents.get(SIGNATURE_FILE), store.place)
         inventory = inventories.loads(documents[INVENTORY_FILE], store.place)
         _check_documents(inventory, documents, store.place)
         store.know(_names(inventory, store.place), [(_blob(b), b.offset) for b in inventory.blobs])
-        return Bundle(inventory, store, documents)
+        return Bundle(inventory, store, documents, signer)
     except BaseException:
         store.close()
         raise

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airgap import limits
+from airgap.bundles.freshness import Freshness
+from airgap.bundles.signing import ANYBODY, Keyring
 from airgap.stores.pace import Pace
 from airgap.transfer import events
 from airgap.transfer.engine import Conduct
@@ -40,12 +42,19 @@ class Access:
 
 @dataclass(frozen=True)
 class Run:
-    """One run's workers, its observer, and the event that stops all of it."""
+    """One run's workers, its observer, and the event that stops all of it.
+
+    Attributes:
+        keys: of which one must have signed any bundle that is opened; without any, nobody needs to.
+        freshness: what a bundle is compared with before it changes anything; None means with nothing.
+    """
 
     access: Access = field(default_factory=Access)
     workers: int = limits.WORKERS
     observe: events.Observer = events.silent
     stopped: threading.Event = field(default_factory=threading.Event)
+    keys: Keyring = ANYBODY
+    freshness: Freshness | None = None
 
     def conduct(self, *, keep_going: bool = False) -> Conduct:
         """How the engine is to run a plan in this run."""

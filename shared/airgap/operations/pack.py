@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from airgap import limits, strictjson
 from airgap.bundles.composition import Asked, Composition, Label, compose
 from airgap.bundles.inventory import Why
+from airgap.bundles.keys import SigningKey
+from airgap.bundles.signing import sealed
 from airgap.descriptors import Descriptor
 from airgap.discovery.findings import Certainty, Discovery, Finding
 from airgap.errors import AirgapError, IncompleteError, InvalidInput, InvalidManifest
@@ -31,7 +34,8 @@ class Wishes:
         keep_going: leave out images that cannot be read; `Packing.graph.unreadable` has them.
         since: where an earlier bundle lies, or its inventory, whose content is left out.
         split: bytes of each part that it is written in; 0 for one file.
-        name, version, sequence, expires: what the user says of the bundle; its name is else that of the file.
+        name, version, sequence, expires: what the user says of the bundle; it is named after its place by default.
+        key: what it is signed with.
     """
 
     platforms: tuple[Platform, ...] = ()
@@ -43,6 +47,11 @@ class Wishes:
     version: str = ""
     sequence: int | None = None
     expires: str = ""
+    key: SigningKey | None = None
+
+    def label(self, place: str) -> Label:
+        """What a bundle at a place says of itself."""
+        return Label(self.name or places.name_of(place), self.version, self.sequence, self.expires)
 
 
 @dataclass(frozen=True)
@@ -115,9 +124,9 @@ def prepare(discovery: Discovery, place: str, wishes: Wishes, run: Run) -> Packi
     )
     if wishes.platforms:
         _check_single(graph, source, wishes.platforms, run)
-    label = Label(wishes.name or places.name_of(place), wishes.version, wishes.sequence, wishes.expires)
     absent = since.known(wishes.since, graph, run) if wishes.since else {}
-    composition = compose(graph, _asked(discovery.findings), label, absent)
+    sign = partial(sealed, wishes.key) if wishes.key else None
+    composition = compose(graph, _asked(discovery.findings), wishes.label(place), absent, sign)
     return Packing(place, graph, composition, source, places.free_space(place), wishes.split)
 
 

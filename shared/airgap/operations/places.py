@@ -5,20 +5,24 @@ from __future__ import annotations
 import io
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from airgap import durable
+from airgap import durable, limits, state
 from airgap.bundles import reader
-from airgap.bundles.composition import INVENTORY_FILE, Composition, digest_of
+from airgap.bundles.composition import INVENTORY_FILE, SIGNATURE_FILE, Composition, digest_of
 from airgap.bundles.reader import Bundle
+from airgap.bundles.signing import Keyring
 from airgap.errors import DamagedBundle, InvalidInput
 from airgap.operations.environment import Run
 from airgap.stores import Chunk, partlist
 from airgap.stores.archive import ArchiveReader, ArchiveWriter
+from airgap.stores.insertion import put_member
 from airgap.stores.media import FileCanvas
 from airgap.stores.parts import PartsCanvas, PartsMedium
 from airgap.stores.stream import STANDARD_INPUT, StreamReader
+from airgap.transfer import events
 
 STREAM: Final = "-"
 """Standard input or output in place of a file."""
@@ -29,17 +33,25 @@ def open_bundle(place: str, run: Run) -> Bundle:
 
     Raises:
         InvalidInput: there is none at that place.
+        UntrustedBundle: none of the run's keys has signed it.
         DamagedBundle: it is no bundle, or a damaged one.
     """
+    bundle = _opened(place, run.keys)
+    if bundle.is_signed and bundle.signer is None:
+        run.observe(events.Note(f"`{bundle.place}` is signed, and nobody has checked by whom: --verify-key does"))
+    return bundle
+
+
+def _opened(place: str, keys: Keyring) -> Bundle:
     if place == STREAM:
-        return reader.read(StreamReader(_standard_input()))
+        return reader.read(StreamReader(_standard_input()), keys)
     archive = partlist.archive_of(Path(place))
-    return _open_parts(archive) if archive is not None else reader.open_file(Path(place))
+    return _open_parts(archive, keys) if archive is not None else reader.open_file(Path(place), keys)
 
 
-def _open_parts(archive: Path) -> Bundle:
+def _open_parts(archive: Path, keys: Keyring) -> Bundle:
     medium = PartsMedium(archive)
-    bundle = reader.read(ArchiveReader(medium))
+    bundle = reader.read(ArchiveReader(medium), keys)
     if digest_of(bundle.documents[INVENTORY_FILE]) != medium.listing.inventory:
         raise DamagedBundle(f"`{partlist.list_of(archive)}` is of another bundle", hint="carry it over again")
     return bundle
@@ -83,6 +95,19 @@ def write_out(data: Chunk) -> None:
         raise
     except OSError as error:
         raise durable.explain(error, "standard output") from error
+
+
+def put_signature(place: str, make: Callable[[bytes], bytes]) -> None:
+    """Put a signature into a bundle that is there, made from the bytes of its inventory.
+
+    Raises:
+        InvalidInput: it lies where that cannot be done.
+        NoSpace: before the first byte, where the bundle must be written anew. StoreError: it cannot be written.
+    """
+    path = Path(place)
+    if not path.is_file() or partlist.archive_of(path) is not None:
+        raise InvalidInput(f"`{place}` cannot be signed where it lies", hint="pack it once more, with --sign-key")
+    put_member(path, SIGNATURE_FILE, INVENTORY_FILE, make, limits.INVENTORY)
 
 
 def check_new(place: str, split: int = 0) -> None:
@@ -140,5 +165,4 @@ def journal_of(bundle: Bundle) -> Path:
     if not isinstance(bundle.store, StreamReader) and os.access(path.absolute().parent, os.W_OK):
         return path
     inventory = digest_of(bundle.documents[INVENTORY_FILE]).partition(":")[2]
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(state, "airgap", inventory, "push.json")
+    return state.directory() / inventory / "push.json"

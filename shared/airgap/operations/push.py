@@ -9,7 +9,7 @@ from airgap.bundles import verification
 from airgap.bundles.lock import Lock, LockEntry
 from airgap.bundles.reader import Bundle
 from airgap.errors import AirgapError, ContentMismatch, InvalidInput, UnknownContent
-from airgap.operations import places
+from airgap.operations import admission, places
 from airgap.operations.environment import Run
 from airgap.references import Reference
 from airgap.relocation.policy import Relocation
@@ -57,10 +57,12 @@ def prepare(bundle: Bundle, relocation: Relocation, run: Run, *, filter_index: b
     Raises:
         InvalidInput: two images would get one name, or the bundle has no image.
         StoreError: the registry cannot be asked.
+        UntrustedBundle: the bundle is older than the last one, or expired.
         DamagedBundle, ContentMismatch: a manifest of the bundle is damaged, or what stands before it.
     """
     if not bundle.references:
         raise InvalidInput(f"`{bundle.place}` has no image in it")
+    admission.admit(bundle, run)
     present = graph.among(bundle.digests)
     images = graph.walk(bundle.store, bundle.references, present, workers=run.workers, stopped=run.stopped)
     verification.check_documents(bundle, images)
@@ -103,6 +105,7 @@ def execute(push: Push, run: Run, *, keep_going: bool = False) -> Pushed:
             _about_missing(outcome.failure, push.plan)
     arrived = {outcome.image.reference for outcome in report.outcomes if outcome.failure is None}
     if len(arrived) == len(report.outcomes):
+        admission.remember(push.bundle, run)
         push.journal.finish()
     return Pushed(lock_of(push.plan, arrived), report)
 

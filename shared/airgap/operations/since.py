@@ -34,13 +34,14 @@ def known(place: str, graph: Graph, run: Run) -> Mapping[str, tuple[str, ...]]:
 
     Raises:
         InvalidInput: there is nothing at that place. DamagedBundle: it is no bundle and no inventory.
+        UntrustedBundle: none of the run's keys has signed it.
     """
     if place.startswith(REGISTRY):
         return _of_registry(Relocation.to(place), graph, run)
     path = Path(place)
     if path.is_file() and not path.name.endswith(partlist.SUFFIX) and _looks_like_json(path):
         with durable.explained(path):
-            return _of_inventory(inventories.loads(_read(path), place), graph)
+            return _of_inventory(_inventory(path, run), graph)
     with places.open_bundle(place, run) as bundle:
         return _of_bundle(bundle, run)
 
@@ -83,6 +84,13 @@ def _of_inventory(inventory: Inventory, graph: Graph) -> _Known:
 def _looks_like_json(path: Path) -> bool:
     with durable.explained(path), path.open("rb") as file:
         return file.read(1) == b"{"
+
+
+def _inventory(path: Path, run: Run) -> Inventory:
+    """An inventory on its own; its signature, if it has one, lies beside it as it does in a bundle."""
+    data, signature = _read(path), path.with_suffix(".sig")
+    run.keys.check(data, _read(signature) if signature.exists() else None, str(path))
+    return inventories.loads(data, str(path))
 
 
 def _read(path: Path) -> bytes:

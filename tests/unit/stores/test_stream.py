@@ -10,6 +10,7 @@ from tests.support.images import add_image, add_index
 
 from airgap import limits
 from airgap.bundles.reader import Bundle, read
+from airgap.bundles.signing import ANYBODY
 from airgap.bundles.verification import verify
 from airgap.descriptors import Descriptor
 from airgap.errors import AirgapError, ContentError, DamagedBundle, NotFound, StoreError
@@ -37,7 +38,7 @@ def piped(data: bytes) -> StreamReader:
 
 
 def opened(data: bytes) -> Bundle:
-    return read(piped(data))
+    return read(piped(data), ANYBODY)
 
 
 @pytest.fixture(scope="module")
