@@ -7,7 +7,7 @@ documents under older names; schema 1 is refused, as it is not addressed by the 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -27,6 +27,7 @@ DOCKER_CONFIG: Final = "application/vnd.docker.container.image.v1+json"
 INDEXES: Final = frozenset({OCI_INDEX, DOCKER_LIST})
 MANIFESTS: Final = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 IMAGE_CONFIGS: Final = frozenset({OCI_CONFIG, DOCKER_CONFIG})
+_IMAGE_LAYERS: Final = ("application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs.")
 _SCHEMA_1: Final = "application/vnd.docker.distribution.manifest.v1"
 _FOREIGN: Final = ("nondistributable", "foreign")
 
@@ -125,8 +126,9 @@ class Manifest:
 
     @property
     def is_image(self) -> bool:
-        """Whether it can run: its config is an image's (charts and other artifacts have their own)."""
-        return self.config is not None and self.config.media_type in IMAGE_CONFIGS
+        """Whether it can run: its config is an image's, and so are its layers (cosign borrows only the config)."""
+        is_configured = self.config is not None and self.config.media_type in IMAGE_CONFIGS
+        return is_configured and all(layer.media_type.startswith(_IMAGE_LAYERS) for layer in self.layers)
 
     @property
     def layers(self) -> tuple[Descriptor, ...]:
@@ -232,20 +234,27 @@ def verify(data: bytes, descriptor: Descriptor, place: str) -> bytes:
 
 
 def select(children: Iterable[Descriptor], platforms: tuple[Platform, ...]) -> tuple[Descriptor, ...]:
-    """The children of an index that are wanted: all, or those of `platforms` with their attestations."""
+    """The children of an index that are wanted, in its order: all, or those of `platforms` with their attestations.
+
+    An index inside the index that names no platform may have some of them, so it is one of those.
+    """
     listed = tuple(children)
     if not platforms:
         return listed
-    wanted = [c for c in listed if c.platform and any(p.covers(c.platform) for p in platforms)]
-    digests = {c.digest for c in wanted}
-    attestations = [
-        c
-        for c in listed
-        if c.platform
-        and c.platform.is_attestation
-        and dict(c.annotations).get("vnd.docker.reference.digest") in digests
-    ]
-    return tuple(wanted + attestations)
+
+    def is_wanted(child: Descriptor) -> bool:
+        if child.platform is None:
+            return child.is_index
+        return any(platform.covers(child.platform) for platform in platforms)
+
+    wanted = {child.digest for child in listed if is_wanted(child)}
+    return tuple(child for child in listed if is_wanted(child) or _attests(child, wanted))
+
+
+def _attests(child: Descriptor, digests: Container[str]) -> bool:
+    """Whether BuildKit put the child into an index as an attestation of one of these."""
+    about = dict(child.annotations).get("vnd.docker.reference.digest", "")
+    return child.platform is not None and child.platform.is_attestation and about in digests
 
 
 def _check_schema(value: dict[str, Any], descriptor: Descriptor, what: str) -> None:

@@ -15,6 +15,10 @@ GIB: Final = 1024 * MIB
 MANIFEST: Final = 4 * MIB
 INDEX_ENTRIES: Final = 10_000
 INDEX_DEPTH: Final = 4
+REFERRERS: Final = 1_000  # of one image; a list without end is an attack on record (CVE-2023-46737)
+REFERRER_PAGES: Final = 50
+REFERRER_DEPTH: Final = 3  # the signature of an attestation of a list of parts
+REFERRER: Final = 1 * GIB  # of one, with its content; cosign reads 128 MiB at most
 BLOB: Final = 2**53 - 1  # the largest integer that every JSON reader agrees on
 
 # What servers say to us.

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import urllib.request
+from pathlib import Path
 
 import pytest
+from tests.support.cli import kubectl_airgap
 from tests.support.faultproxy import Answer, Fault, fault_proxy
-from tests.support.images import add_image, add_index, layer
-from tests.support.registry import (
-    Registry,
-    store_for,
-)
+from tests.support.images import add_image, add_index, layer, put
+from tests.support.registry import Registry, serving_registry, store_for
 from tests.support.uploads import CHUNK, SIZE, answering, repository, store
 
-from airgap.descriptors import Descriptor
+from airgap.descriptors import OCI_MANIFEST, Descriptor
 from airgap.errors import UnknownContent
 from airgap.references import Reference
 from airgap.stores.memory import MemoryStore
 from airgap.stores.registry import RegistryStore
 from airgap.transfer import engine, events, plan
 from airgap.transfer.graph import walk
+
+FOREIGN = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
 
 
 def push(origin: MemoryStore, name: Reference, target: RegistryStore) -> None:
@@ -167,3 +169,27 @@ def test_f44_two_pushers_with_blobs_in_common_both_succeed(registry: Registry) -
         assert store_for(registry).resolve(name).digest == origin.resolve(name).digest
         graph = walk(store_for(registry), [name])
         assert all(store_for(registry).has(name.name, b) for image in graph.images for b in graph.blobs_of(image))
+
+
+def test_a_layer_that_may_not_be_distributed_is_named_where_a_registry_wants_it(
+    registry: Registry, tmp_path: Path
+) -> None:
+    """distribution 2.8 answers 500 to such images unless it was told to allow them; that is not for trying again."""
+    origin = MemoryStore()
+    foreign = Descriptor(FOREIGN, "sha256:" + "f" * 64, 5, urls=("https://example.com/layer",))
+    allowed = {"manifests": {"urls": {"allow": ["^https://"]}}}
+    with serving_registry(tmp_path, validation=allowed) as tolerant:
+        name = Reference.parse(tolerant.repository() + ":1")
+        plain = json.loads(origin.blobs[add_image(origin, size=100).digest])
+        plain["layers"].append({**foreign.to_json(), "urls": list(foreign.urls)})
+        manifest = put(origin, json.dumps(plain).encode(), OCI_MANIFEST)
+        origin.tag(name, manifest, origin.blobs[manifest.digest])
+        push(origin, name, store_for(tolerant))
+        bundle = tmp_path / "x.tar"
+        assert kubectl_airgap("pack", "--quiet", "--image", name, "-o", bundle).returncode == 0
+    with fault_proxy(registry.host) as proxy:
+        done = kubectl_airgap("push", "--quiet", bundle, f"{proxy.host}/foreign")
+        assert sum(r.startswith("PUT") and "/manifests/" in r for r in proxy.requests) == 1
+    assert done.returncode == 4
+    assert foreign.digest in done.stderr
+    assert "may not be distributed" in done.stderr

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.support.cli import SCRIPTS, check_refusal, kubectl_airgap
 from tests.support.faultproxy import Fault, FaultProxy, fault_proxy
-from tests.support.images import add_image, layer
+from tests.support.images import add_image, add_index, layer
 from tests.support.registry import Registry, store_for
 from tests.support.uploads import CHUNK, UPLOADS, answering, starts_at
 
@@ -152,3 +152,67 @@ def test_a_proxy_with_a_limit_is_passed_with_chunks_below_it(registry: Registry,
         assert "--chunk-size" in refused.stderr
         done = kubectl_airgap(*flags(bundle, f"{proxy.host}/{target}"))
         assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def several(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Reference]]:
+    """A bundle of images that share layers, one of them for two platforms; and their names."""
+    origin = MemoryStore()
+    prefix = registry.repository()
+    names = [Reference.parse(f"{prefix}/{name}:1") for name in ("one", "two", "multi")]
+    shared = layer(os.urandom(2 * CHUNK))
+    add_image(origin, str(names[0]), layers=[shared, layer(os.urandom(1000))])
+    add_image(origin, str(names[1]), layers=[shared])
+    add_index(origin, str(names[2]))
+    source = store_for(registry)
+    engine.run(plan.plan(walk(origin, names), source, {name: name for name in names}), origin, source)
+    path = tmp_path_factory.mktemp("several") / "several.tar"
+    images = [word for name in names for word in ("--image", name)]
+    done = kubectl_airgap("pack", "--quiet", *images, "-o", path)
+    assert done.returncode == 0, done.stderr
+    return path, names
+
+
+@pytest.fixture(scope="module")
+def undisturbed(registry: Registry, several: tuple[Path, list[Reference]]) -> int:
+    """How many requests a push of them takes."""
+    with fault_proxy(registry.host) as proxy:
+        done = kubectl_airgap(*flags(several[0], f"{proxy.host}/{registry.repository().partition('/')[2]}"))
+        assert done.returncode == 0, done.stderr
+        return len(proxy.requests)
+
+
+@pytest.mark.parametrize("share", [pytest.param(n / 8, id=f"F38-{n}-of-8") for n in range(9)])
+def test_wherever_a_push_is_killed_no_name_leads_to_a_part_and_the_next_one_completes_it(
+    registry: Registry, several: tuple[Path, list[Reference]], undisturbed: int, target: str, share: float
+) -> None:
+    bundle, names = several
+    with fault_proxy(registry.host) as proxy:
+        running: list[subprocess.Popen[bytes]] = []
+
+        def strike(_method: str, _path: str) -> Fault | None:
+            if len(proxy.requests) <= share * undisturbed:
+                return None
+            running[0].kill()
+            return Fault("", "", drop_answer=True)
+
+        proxy.weather = strike
+        words = flags(bundle, f"{proxy.host}/{target}")
+        running.append(subprocess.Popen([SCRIPTS / "kubectl-airgap", *words], stderr=subprocess.DEVNULL))
+        assert running[0].wait(60) in (-signal.SIGKILL, 0)
+        check_names(registry, target, names)
+        proxy.weather = None
+        done = kubectl_airgap(*words)
+        assert done.returncode == 0, done.stderr
+    assert check_names(registry, target, names) == len(names)
+
+
+def check_names(registry: Registry, target: str, names: list[Reference]) -> int:
+    """Every name that is there leads to content that is all there; how many are."""
+    reader = store_for(registry)
+    there = [Reference.parse(f"{registry.host}/{target}/{name.repository}:1") for name in names]
+    found = [name for name in there if reader.find(name) is not None]
+    graph = walk(reader, found)
+    for image in graph.images:
+        assert all(reader.has(image.reference.name, blob) for blob in graph.blobs_of(image))
+    return len(found)

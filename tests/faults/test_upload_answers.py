@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.support.faultproxy import Answer, Fault, fault_proxy, sink
+from tests.support.nginx import nginx_before
 from tests.support.registry import (
     Authority,
     Registry,
@@ -189,3 +191,17 @@ def test_f28_an_upload_over_https_is_not_sent_on_by_http(authority: Authority, t
         with pytest.raises(StoreError, match="by http") as caught:
             store_for(registry).put_blob(registry.repository(), blob.descriptor, blob.content)
         assert "X-Forwarded-Proto" in caught.value.hint
+
+
+@pytest.mark.parametrize("size", [pytest.param(SIZE, id="F15-nginx"), pytest.param(40 * SIZE, id="F15-nginx-large")])
+def test_nginx_with_its_limit_is_understood_and_passed_in_chunks(registry: Registry, tmp_path: Path, size: int) -> None:
+    """It answers before it has the body, and closes: its words must not be lost in a broken connection."""
+    blob = Blob(os.urandom(size))
+    with nginx_before(registry, tmp_path, "client_max_body_size 100k;") as host:
+        name = repository(registry, host)
+        with pytest.raises(StoreError) as caught:
+            store().put_blob(name, blob.descriptor, blob.content)
+        assert "413" in caught.value.message
+        assert "--chunk-size" in caught.value.hint
+        store(chunk=CHUNK).put_blob(name, blob.descriptor, blob.content)
+    check_stored(registry, name, blob)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.faultproxy import Answer, Fault, FaultProxy, fault_proxy
+from tests.support.faultproxy import Answer, Fault, fault_proxy
 from tests.support.registry import (
     Registry,
     TokenServer,
@@ -18,6 +18,7 @@ from tests.support.registry import (
 )
 from tests.support.uploads import CHUNK, SIZE, UPLOADS, Blob, answering, check_stored, repository, starts_at, store
 
+from airgap.descriptors import Descriptor
 from airgap.errors import ContentMismatch
 from airgap.stores import Chunk, Content
 from airgap.stores.memory import MemoryStore
@@ -187,7 +188,7 @@ def test_f22_a_registry_with_another_secret_is_sent_the_blob_anew(tmp_path: Path
         check_stored(registry.running, name, blob)
 
 
-def interrupted(registry: Registry, blob: Blob, path: Path, proxy: FaultProxy, name: str) -> None:
+def interrupted(blob: Blob, path: Path, name: str, called: Descriptor | None = None) -> None:
     """A run that ends after two chunks, as one whose process was killed between two."""
 
     def cut(offset: int) -> Iterator[Chunk]:
@@ -197,14 +198,14 @@ def interrupted(registry: Registry, blob: Blob, path: Path, proxy: FaultProxy, n
             yield blob.data[start : start + CHUNK]
 
     with pytest.raises(KeyboardInterrupt):
-        store(chunk=CHUNK, journal=Journal(path)).put_blob(name, blob.descriptor, cut)
+        store(chunk=CHUNK, journal=Journal(path)).put_blob(name, called or blob.descriptor, cut)
 
 
 def test_the_next_run_goes_on_with_an_upload_that_is_still_open(registry: Registry, blob: Blob, tmp_path: Path) -> None:
     path = tmp_path / "app.tar.push.json"
     with fault_proxy(registry.host) as proxy:
         name = repository(registry, proxy.host)
-        interrupted(registry, blob, path, proxy, name)
+        interrupted(blob, path, name)
         assert path.stat().st_mode & 0o777 == 0o600
         before = proxy.took("PATCH")
         store(chunk=CHUNK, journal=Journal(path)).put_blob(name, blob.descriptor, blob.content)
@@ -222,11 +223,12 @@ def test_what_was_sent_before_is_proved_before_the_upload_is_closed(
     path = tmp_path / "app.tar.push.json"
     with fault_proxy(registry.host) as proxy:
         name = repository(registry, proxy.host)
-        interrupted(registry, blob, path, proxy, name)
+        interrupted(blob, path, name)
         damaged = Blob(b"x" + blob.data[1:])
         with pytest.raises(ContentMismatch):
             store(chunk=CHUNK, journal=Journal(path)).put_blob(name, blob.descriptor, damaged.content)
         assert proxy.count("PUT") == 0
+        assert not path.exists()
     assert not store_for(registry).has(f"{registry.host}/{name.partition('/')[2]}", blob.descriptor)
 
 
@@ -236,7 +238,7 @@ def test_f22_a_journal_of_an_upload_that_is_gone_costs_a_question(
     path = tmp_path / "app.tar.push.json"
     with fault_proxy(registry.host) as proxy:
         name = repository(registry, proxy.host)
-        interrupted(registry, blob, path, proxy, name)
+        interrupted(blob, path, name)
         proxy.faults.append(Fault("GET", UPLOADS, answer=answering(404)))
         store(chunk=CHUNK, journal=Journal(path)).put_blob(name, blob.descriptor, blob.content)
         assert proxy.count("POST") == 2
@@ -275,3 +277,24 @@ def test_content_that_turns_out_wrong_is_never_sent_whole(registry: Registry, ch
     with fault_proxy(registry.host) as proxy, pytest.raises(ContentMismatch):
         store(chunk=chunk).put_blob(repository(registry, proxy.host), honest.descriptor, content)
     assert "PUT" not in [method for method, _ in proxy.passed]  # what closes the upload never was complete
+
+
+def test_an_upload_that_is_opened_in_place_of_a_mount_is_the_one_that_is_used(registry: Registry, blob: Blob) -> None:
+    with fault_proxy(registry.host) as proxy:
+        name = repository(registry, proxy.host)
+        target = store()
+        assert not target.mount(name, blob.descriptor, f"{proxy.host}/test/never-pushed")
+        target.put_blob(name, blob.descriptor, blob.content)
+        assert proxy.count("POST") == 1
+    check_stored(registry, name, blob)
+
+
+def test_what_an_earlier_run_sent_wrong_is_sent_anew(registry: Registry, blob: Blob, tmp_path: Path) -> None:
+    """The bundle was damaged when the first run read it, and was carried over again."""
+    path = tmp_path / "app.tar.push.json"
+    with fault_proxy(registry.host) as proxy:
+        name = repository(registry, proxy.host)
+        interrupted(Blob(b"x" + blob.data[1:]), path, name, blob.descriptor)
+        store(chunk=CHUNK, journal=Journal(path)).put_blob(name, blob.descriptor, blob.content)
+        assert (proxy.count("POST"), proxy.count("PUT")) == (2, 2)
+    check_stored(registry, name, blob)

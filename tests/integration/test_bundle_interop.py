@@ -12,10 +12,13 @@ import pytest
 from tests.support.bundles import pack_into
 from tests.support.cli import run
 from tests.support.images import add_image, add_index
+from tests.support.referrers import attach, sign
 from tests.support.registry import Registry
 from tests.support.runtimes import Runtime
 from tests.support.tools import require
 
+from airgap.bundles.composition import Asked
+from airgap.bundles.inventory import REFERRER
 from airgap.references import Reference
 from airgap.stores.memory import MemoryStore
 
@@ -32,15 +35,21 @@ class Made:
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """Three images: two plain ones, one for several platforms."""
+    """Three images, two plain ones, one for several platforms; and what is attached to them."""
     store = MemoryStore()
     names = ("docker.io/library/web:1.0", "quay.io/team/app:2", "registry.k8s.io/multi/tool:v3")
-    add_image(store, names[0])
+    plain = add_image(store, names[0])
     add_image(store, names[1])
-    add_index(store, names[2])
-    path = tmp_path_factory.mktemp("bundle") / "x.tar"
+    index = add_index(store, names[2])
     references = [Reference.parse(name) for name in names]
-    pack_into(path, store, references)
+    parts = attach(store, names[2], index)
+    referrers = {
+        sign(store, names[0], plain): f"image:{names[0]}",
+        Reference.parse(names[2]).with_digest(parts.digest).without_tag(): f"image:{names[2]}",
+    }
+    path = tmp_path_factory.mktemp("bundle") / "x.tar"
+    asked = {reference: Asked((), REFERRER, subject) for reference, subject in referrers.items()}
+    pack_into(path, store, [*references, *referrers], asked=asked)
     return Made(path, names, store)
 
 
@@ -65,6 +74,16 @@ def test_containerd_imports_every_image_by_name_and_digest(bundle: Made, ctr: Ru
     ctr("images", "import", "--snapshotter", "native", bundle.path)
     rows = [line.split() for line in ctr("images", "ls").splitlines()[1:]]
     assert {row[0]: row[2] for row in rows} == {name: bundle.digest(name) for name in bundle.names}
+
+
+def test_what_is_attached_is_listed_for_other_tools_without_a_name(bundle: Made) -> None:
+    with tarfile.open(bundle.path) as tar:
+        member = tar.extractfile("index.json")
+        assert member is not None
+        entries = json.load(member)["manifests"]
+    named = {entry["annotations"]["io.containerd.image.name"] for entry in entries if "annotations" in entry}
+    assert named == set(bundle.names)
+    assert sum("annotations" not in entry for entry in entries) == 2
 
 
 def test_podman_loads_every_image(bundle: Made, podman: Runtime) -> None:

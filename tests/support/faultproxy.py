@@ -73,6 +73,7 @@ class FaultProxy:
     rate: int = 0  # bytes a second of each body, either way; 0 is no limit
     weather: Callable[[str, str], Fault | None] | None = None  # method and path → what happens besides `faults`
     received: list[tuple[str, int]] = field(default_factory=list)  # method and body bytes of each request
+    answers: list[tuple[str, int]] = field(default_factory=list)  # "METHOD path" and the status it was given
     passed: list[tuple[str, int]] = field(default_factory=list)  # the same, of those that the server answered
 
     def took(self, method: str) -> int:
@@ -215,6 +216,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             upstream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def _send(self, answer: Answer, fault: Fault | None) -> None:
+        with _LOCK:
+            self.proxy.answers.append((f"{self.command} {self.path}", answer.status))
         self.send_response(answer.status)
         for key, value in answer.headers:
             if key.lower() not in ("transfer-encoding", "connection"):

@@ -1,7 +1,7 @@
 """What nine registries in the field do otherwise, as rules of the proxy before the real registry.
 
-Each profile is what was reported of the registry by name; the sources are in docs/registries.md. None of them is the
-registry itself: what is asserted is that we come through, and that every byte is right.
+Each profile is what was reported of the registry by name; the sources stand with it. None of them is the registry
+itself: what is asserted is that we come through, and that every byte is right. Sizes are a sixteenth of the real ones.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from airgap.limits import MIB
 from tests.support.faultproxy import Answer, Fault
 
 ALWAYS: Final = 10**9
+SCALE: Final = 16
 UPLOADS: Final = "/blobs/uploads/"
-LEAST: Final = 8 * MIB  # of ECR's chunks
+LEAST: Final = 8 * MIB // SCALE  # of ECR's chunks
+MOST: Final = 4 * MIB // SCALE  # of GHCR's
 
 
 @dataclass(frozen=True)
@@ -99,10 +101,11 @@ def ghcr() -> list[Fault]:
     """No chunk above 4 MiB (oras-project/rust-oci-client#35)."""
     words = "the request body is too large and exceeds the maximum permissible limit of 4.00MiB"
     refused = refusing(416, "REQUESTED_RANGE_NOT_SATISFIABLE", words)
-    too_large = Fault(
-        "PATCH", UPLOADS, ALWAYS, answer=refused, when=lambda headers, size: is_ranged(headers, size) and size > 4 * MIB
-    )
-    return [too_large]
+
+    def too_large(headers: Message, size: int) -> bool:
+        return is_ranged(headers, size) and size > MOST
+
+    return [Fault("PATCH", UPLOADS, ALWAYS, answer=refused, when=too_large)]
 
 
 def quay() -> list[Fault]:

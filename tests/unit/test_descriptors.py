@@ -18,7 +18,7 @@ from airgap.descriptors import (
     select,
     verify,
 )
-from airgap.errors import ContentMismatch, InvalidManifest
+from airgap.errors import ContentMismatch, InvalidInput, InvalidManifest
 from airgap.platforms import Platform
 
 DIGEST = "sha256:" + "a" * 64
@@ -147,6 +147,12 @@ def test_selecting_nothing_in_particular_brings_all() -> None:
         ("linux/arm64", "linux/arm64/v8", True),
         ("linux/arm64/v8", "linux/arm64", True),
         ("linux/arm/v7", "linux/arm/v6", False),
+        ("linux/arm/v7", "linux/arm", True),
+        ("linux/amd64/v1", "linux/amd64", True),
+        ("linux/amd64/v3", "linux/amd64", False),
+        ("windows(10.0.17763)/amd64", "windows(10.0.17763.1)/amd64", True),
+        ("windows(10.0.1776)/amd64", "windows(10.0.17763.1)/amd64", False),
+        ("windows(10.0.17763)/amd64", "windows/amd64", False),
         ("aarch64", "linux/arm64", True),
         ("x86_64", "linux/amd64", True),
         ("linux/amd64", "windows/amd64", False),
@@ -154,6 +160,17 @@ def test_selecting_nothing_in_particular_brings_all() -> None:
 )
 def test_a_platform_covers_what_its_user_would_say_it_does(asked: str, there: str, covered: bool) -> None:
     assert Platform.parse(asked).covers(Platform.parse(there)) is covered
+
+
+@pytest.mark.parametrize("text", ["linux/arm/v7", "windows(10.0.20348)/amd64", "linux/s390x"])
+def test_a_platform_reads_as_it_is_written(text: str) -> None:
+    assert str(Platform.parse(text)) == text
+
+
+@pytest.mark.parametrize("text", ["windows(/amd64", "windows()/amd64", "windows(10;0)/amd64", "(10.0)/amd64", "a/b"])
+def test_what_is_no_platform_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput, match="no platform"):
+        Platform.parse(text)
 
 
 def test_foreign_layers_are_known_by_their_type() -> None:

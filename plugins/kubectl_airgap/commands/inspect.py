@@ -24,8 +24,9 @@ def inspect(
 ) -> None:
     """Say what is inside a bundle, and why.
 
-    Every image with its size, what it shares with others, and who asked for it. Reads only the leading members
-    and the manifests, from standard input too (-); nothing is unpacked.
+    Every image with its size, what it shares with others, how many signatures and other referrers came with it, and
+    who asked for it. Reads only the leading members and the manifests, of what is piped in (-) too; nothing is
+    unpacked.
 
     \b
     Examples:
@@ -49,7 +50,7 @@ def inspect(
     if output is Format.NAME:
         render.names(str(row.reference) for row in found.images)
     elif output in (Format.JSON, Format.YAML):
-        render.document("BundleContents", [_to_json(row) for row in found.images], output, size=found.size, **about)
+        render.document("BundleContents", [_to_json(row) for row in found.items], output, size=found.size, **about)
     else:
         _table(found, wide=output is Format.WIDE)
         said = ", ".join(f"{key} {value}" for key, value in about.items() if value not in (None, ""))
@@ -71,10 +72,10 @@ def _about(bundle: Bundle) -> dict[str, str | int | None]:
 
 
 def _table(found: Contents, *, wide: bool) -> None:
-    header = ["IMAGE", "PLATFORMS", "SIZE", "SHARED"] + (["DIGEST", "WHY"] if wide else [])
+    header = ["IMAGE", "PLATFORMS", "SIZE", "SHARED", "REFERRERS"] + (["DIGEST", "WHY"] if wide else [])
     rows = []
     for row in found.images:
-        cells = [str(row.reference), ",".join(row.platforms), size(row.size), size(row.shared)]
+        cells = [str(row.reference), ",".join(row.platforms), size(row.size), size(row.shared), str(row.referrers)]
         rows.append([*cells, row.digest, "; ".join(row.why)] if wide else cells)
     render.table(header, rows)
     blobs = plural(found.blobs, "blob")
@@ -83,6 +84,8 @@ def _table(found: Contents, *, wide: bool) -> None:
 
 def _to_json(row: ImageRow) -> dict[str, Any]:
     return {
+        "kind": row.kind,
+        **({"subject": row.subject} if row.subject else {}),
         "reference": str(row.reference),
         "digest": row.digest,
         "platforms": list(row.platforms),

@@ -41,6 +41,9 @@ def pack(
         list[str] | None,
         flag("--platform", help="Only this platform of images, such as linux/amd64; repeatable.", metavar="OS/ARCH"),
     ] = None,
+    no_referrers: Annotated[
+        bool, flag("--no-referrers", help="Leave out signatures, attestations and other things attached to images.")
+    ] = False,
     allow_incomplete: Annotated[
         bool, flag("--allow-incomplete", help="Pack what was found although not everything could be examined.")
     ] = False,
@@ -67,6 +70,7 @@ def pack(
 ) -> None:
     """Put the images that manifests and charts need into one file.
 
+    Signatures, attestations and other things that registries list as referring to an image come along with it.
     The file is a plain tar and an OCI image layout: skopeo, ctr, podman and docker read it too. A run that was cut
     leaves BUNDLE.partial; the same command goes on from there.
 
@@ -93,6 +97,7 @@ def pack(
 
     wishes = operation.Wishes(
         platforms=tuple(Platform.parse(text) for text in platform or ()),
+        referrers=not no_referrers,
         allow_incomplete=allow_incomplete,
         keep_going=keep_going,
         since=since,
@@ -136,8 +141,9 @@ def _say(packed: Packed, packing: Packing, seconds: float) -> None:
     absent = packing.composition.inventory.absent
     spared = f"; {size(sum(row.size for row in absent))} are left to the other side" if absent else ""
     parts = f" in {plural(packing.parts, 'part')}" if packing.parts else ""
-    written = f"{size(packed.size)}{parts}, {fetched}{kept}{spared}"
-    render.say(f"packed {plural(len(done.outcomes), 'image')} into {place}: {written}")
+    what = f"packed {_counted(packing)} into {place}: {size(packed.size)}{parts}"
+    render.say(f"{what}, {fetched}{kept}{spared}")
+    _say_sparse(packing)
     if is_stream:
         return
     render.say(
@@ -145,14 +151,27 @@ def _say(packed: Packed, packing: Packing, seconds: float) -> None:
     )
 
 
+def _counted(packing: Packing) -> str:
+    referrers = plural(len(packing.referrers), "referrer")
+    return plural(len(packing.images), "image") + (f" and {referrers}" if packing.referrers else "")
+
+
+def _say_sparse(packing: Packing) -> None:
+    if packing.sparse:
+        images = plural(len(packing.sparse), "image")
+        render.say(f"of {images} other platforms stay behind; a registry that wants all takes push --filter-index")
+
+
 def _say_plan(packing: Packing) -> None:
     layout = packing.composition.layout
-    for image in packing.graph.images:
-        render.names([f"{image.reference}@{image.root.digest}" if not image.reference.digest else str(image.reference)])
+    for item in packing.images:
+        render.names([str(item.reference if item.reference.digest else item.reference.with_digest(item.digest))])
     blobs = plural(len(layout.blobs), "blob")
     parts = f", {plural(packing.parts, 'part')}" if packing.parts else ""
-    free = f"; {size(packing.free)} are free there" if packing.free is not None else ""
-    render.say(f"would write {packing.place}: {size(packing.size)} in {blobs}{parts}{free}")
+    render.say(f"would write {_counted(packing)} to {packing.place}: {size(packing.size)} in {blobs}{parts}")
+    if packing.free is not None:
+        render.say(f"{size(packing.free)} are free there")
+    _say_sparse(packing)
     if packing.free is not None and packing.size > packing.free:
         render.say(f"that does not fit: {size(packing.size - packing.free)} are missing")
 

@@ -48,6 +48,9 @@ def push(
         bool,
         flag("--filter-index", help="Make new indexes of the platforms that are there, for registries that want all."),
     ] = False,
+    no_referrers: Annotated[
+        bool, flag("--no-referrers", help="Leave signatures, attestations and other attached things in the bundle.")
+    ] = False,
     chunk_size: Annotated[
         str,
         flag("--chunk-size", help="What one request may carry, where a proxy limits it: 1MiB, 50MB.", metavar="SIZE"),
@@ -85,7 +88,9 @@ def push(
         run = trusting(run_of(registries, concurrency, progress), trust.verify_key, freshness)
         with places.open_bundle(bundle, run) as opened:
             place = lock or places.beside(bundle, ".lock.yaml", opened)
-            prepared = operation.prepare(opened, relocation, run, filter_index=filter_index, chunk=chunk)
+            prepared = operation.prepare(
+                opened, relocation, run, filter_index=filter_index, chunk=chunk, with_referrers=not no_referrers
+            )
             if dry_run:
                 _say_plan(prepared, report)
                 return
@@ -96,16 +101,18 @@ def push(
     if report is not None:
         print_report(pushed.report, report)
     if not quiet:
-        _say(pushed, target, place, seconds)
+        _say(pushed, prepared, target, place, seconds)
     check_complete(pushed.failures, "pushed")
 
 
-def _say(pushed: Pushed, target: str, place: Path, seconds: float) -> None:
+def _say(pushed: Pushed, prepared: Push, target: str, place: Path, seconds: float) -> None:
     done = pushed.report
     images = plural(len(pushed.lock.entries), "image")
+    images += f" and {plural(pushed.referrers, 'referrer')}" if pushed.referrers else ""
     sent = f"{size(done.bytes)} sent in {duration(seconds)}" if done.bytes else "nothing was left to send"
     shared = f", {plural(done.mounted, 'blob')} taken over from repositories there" if done.mounted else ""
     render.say(f"pushed {images} to {target}: {sent}{shared}; each tag was asked for again and is right")
+    _say_left(prepared)
     if not pushed.lock.entries:
         return
     render.say(f"the lock is {place}")
@@ -114,6 +121,14 @@ def _say(pushed: Pushed, target: str, place: Path, seconds: float) -> None:
         f"  kubectl airgap relocate -f MANIFESTS --lock {place} -o OUT/\n"
         f"  helm relocate CHART --to {target} --lock {place} -o OUT/"
     )
+
+
+def _say_left(prepared: Push) -> None:
+    if prepared.left:
+        count = plural(len(prepared.left), "referrer")
+        render.say(f"{count} left in the bundle: the new index has another digest than the one referred to")
+    for reference in prepared.left:
+        render.say(f"  {reference}")
 
 
 def _say_plan(prepared: Push, report: ReportFormat | None) -> None:
@@ -126,3 +141,4 @@ def _say_plan(prepared: Push, report: ReportFormat | None) -> None:
     todo = prepared.plan
     cost = f"{size(todo.bytes)} in {plural(len(todo.copies), 'blob')}, about {plural(todo.requests, 'request')}"
     render.say(f"would send {cost}")
+    _say_left(prepared)

@@ -39,7 +39,8 @@ def verify(
             proved = prove(opened, run)
         seconds = progress.seconds
     if not quiet:
-        what = f"{plural(proved.images, 'image')}, {plural(proved.blobs, 'blob')}, {size(proved.bytes)}"
+        referrers = f", {plural(proved.referrers, 'referrer')}" if proved.referrers else ""
+        what = f"{plural(proved.images, 'image')}{referrers}, {plural(proved.blobs, 'blob')}, {size(proved.bytes)}"
         render.say(f"{opened.place} is whole: {what}, hashed in {duration(seconds)}")
         if opened.signer is not None:
             render.say(f"it is signed with {opened.signer.place}, {opened.signer.fingerprint}")

@@ -91,22 +91,33 @@ def compose(
         label.expires,
     )
     written = inventories.dumps(inventory)
-    others = documents_for_others(graph, written, offsets)
+    others = documents_for_others(graph, inventory, written, offsets)
     signature = [(SIGNATURE_FILE, sign(written))] if sign else []
     members = [(LAYOUT_FILE, LAYOUT), (INVENTORY_FILE, written), *signature, *others.items()]
     return Composition(inventory, ArchiveLayout.of(members, blobs), DOCKER_FILE in others)
 
 
-def documents_for_others(graph: Graph, inventory: bytes, present: Container[str]) -> dict[str, bytes]:
+def documents_for_others(
+    graph: Graph, inventory: Inventory, written: bytes, present: Container[str]
+) -> dict[str, bytes]:
     """What other tools read in place of the inventory; it follows from the images, and names the inventory's digest.
 
-    Of a delta, only images whose content is all here are told: others would be read as damaged.
+    Of a delta, only images whose content is all here are told: others would be read as damaged. Referrers are listed
+    without a name, as other tools do: containerd unpacks whatever has one, and stops at what is no image.
+
+    Args:
+        graph: of everything.
+        inventory: which of it are referrers.
+        written: the inventory's own bytes.
+        present: digests of the content that is here.
     """
-    graph = _complete(graph, present)
-    names = ((image.reference, image.root) for image in graph.images)
-    docker = _docker_document(graph)
+    complete = [image for image in graph.images if all(blob.digest in present for blob in graph.blobs_of(image))]
+    images = tuple(image for image in complete if image.reference not in inventory.owners)
+    referrers = (image.root for image in complete if image.reference in inventory.owners)
+    names = ((image.reference, image.root) for image in images)
+    docker = _docker_document(replace(graph, images=images))
     return {
-        INDEX_FILE: index_document(names, {INVENTORY_DIGEST: digest_of(inventory)}),
+        INDEX_FILE: index_document(names, {INVENTORY_DIGEST: digest_of(written)}, referrers),
         **({DOCKER_FILE: docker} if docker else {}),
     }
 
@@ -114,11 +125,6 @@ def documents_for_others(graph: Graph, inventory: bytes, present: Container[str]
 def digest_of(inventory: bytes) -> str:
     """The digest that `index.json` knows the inventory by."""
     return Descriptor.of(inventory, inventories.MEDIA_TYPE).digest
-
-
-def _complete(graph: Graph, present: Container[str]) -> Graph:
-    images = (image for image in graph.images if all(blob.digest in present for blob in graph.blobs_of(image)))
-    return replace(graph, images=tuple(images))
 
 
 def _ordered(graph: Graph) -> list[Descriptor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 from airgap import strictjson
@@ -13,7 +14,8 @@ from airgap.references import Reference, check_digest
 
 SCHEMA_VERSION: Final = 1
 MEDIA_TYPE: Final = "application/vnd.airgap.inventory.v1+json"
-KINDS: Final = ("image", "chart", "manifests", "files", "referrer")
+REFERRER: Final = "referrer"
+KINDS: Final = ("image", "chart", "manifests", "files", REFERRER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,11 @@ class Item:
     def id(self) -> str:
         """Unique in the inventory."""
         return f"{self.kind}:{self.reference}"
+
+    @property
+    def is_referrer(self) -> bool:
+        """Whether it is here only because it is about another item."""
+        return self.kind == REFERRER
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +113,26 @@ class Inventory:
         """Whether some content is elsewhere."""
         return bool(self.absent)
 
+    @cached_property
+    def owners(self) -> Mapping[Reference, Reference]:
+        """Referrer → what it is about in the end: an item that is no referrer itself.
+
+        Raises:
+            DamagedBundle: a referrer is about nothing, or about itself.
+        """
+        items = {item.id: item for item in self.items}
+
+        def owner(item: Item) -> Item:
+            seen: set[str] = set()
+            while item.is_referrer:
+                if item.subject not in items or item.id in seen:
+                    raise DamagedBundle(f"`{item.reference}` refers to nothing that is in the bundle")
+                seen.add(item.id)
+                item = items[item.subject]
+            return item
+
+        return {item.reference: owner(item).reference for item in self.items if item.is_referrer}
+
 
 def dumps(inventory: Inventory) -> bytes:
     """The canonical bytes: what is signed, and what makes equal inputs equal files."""
@@ -137,6 +164,7 @@ def loads(data: bytes, place: str) -> Inventory:
         value = strictjson.loads(data, f"the inventory of `{place}`")
         _check_version(value, place)
         inventory = _inventory(value)
+        _ = inventory.owners
     except (InvalidManifest, InvalidReference) as error:
         raise DamagedBundle(error.message, hint="carry the bundle over again") from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -18,9 +18,10 @@ from airgap.transfer.graph import Graph, among, walk
 
 @dataclass(frozen=True)
 class Verification:
-    """What was proved: so many images and blobs, so many bytes hashed."""
+    """What was proved: so many images, referrers and blobs, so many bytes hashed."""
 
     images: int
+    referrers: int
     blobs: int
     bytes: int
 
@@ -61,7 +62,8 @@ def verify(
         raise DamagedBundle(f"`{bundle.place}`: {images.message}") from images
     _check_content(bundle, images)
     check_documents(bundle, images)
-    return Verification(len(bundle.references), len(blobs), bundle.inventory.size)
+    referrers = len(bundle.inventory.owners)
+    return Verification(len(bundle.references) - referrers, referrers, len(blobs), bundle.inventory.size)
 
 
 def _raise_all(bundle: Bundle, failures: list[AirgapError]) -> None:
@@ -103,7 +105,8 @@ def check_documents(bundle: Bundle, graph: Graph) -> None:
         DamagedBundle: it is something else.
     """
     bundle.store.check_frame()
-    made = documents_for_others(graph, bundle.documents[INVENTORY_FILE], bundle.digests) | {LAYOUT_FILE: LAYOUT}
+    written = bundle.documents[INVENTORY_FILE]
+    made = documents_for_others(graph, bundle.inventory, written, bundle.digests) | {LAYOUT_FILE: LAYOUT}
     for name in (LAYOUT_FILE, INDEX_FILE, DOCKER_FILE):
         if bundle.documents.get(name) != made.get(name):
             raise DamagedBundle(f"`{bundle.place}`: `{name}` is not what its images make", hint="carry it over again")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from airgap import limits, strictjson
 from airgap.bundles.composition import Asked, Composition, Label, compose
-from airgap.bundles.inventory import Why
+from airgap.bundles.inventory import REFERRER, Item, Why
 from airgap.bundles.keys import SigningKey
 from airgap.bundles.signing import sealed
 from airgap.descriptors import Descriptor
@@ -22,6 +22,7 @@ from airgap.stores import Source
 from airgap.transfer import engine, events, loading, plan, pool
 from airgap.transfer.engine import Report
 from airgap.transfer.graph import Graph, Image, of_platforms, walk, without
+from airgap.transfer.referrers import Attached, attached
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Wishes:
 
     Attributes:
         platforms: of images that are for several; none in particular means all.
+        referrers: with what is attached to them: signatures, attestations, lists of parts.
         allow_incomplete: pack what was found although not everything could be examined.
         keep_going: leave out images that cannot be read; `Packing.graph.unreadable` has them.
         since: where an earlier bundle lies, or its inventory, whose content is left out.
@@ -39,6 +41,7 @@ class Wishes:
     """
 
     platforms: tuple[Platform, ...] = ()
+    referrers: bool = True
     allow_incomplete: bool = False
     keep_going: bool = False
     since: str = ""
@@ -84,6 +87,21 @@ class Packing:
         """How many there will be; 0 for one file."""
         return -(-self.size // self.split) if self.split else 0
 
+    @property
+    def images(self) -> tuple[Item, ...]:
+        """What was asked for."""
+        return tuple(item for item in self.composition.inventory.items if not item.is_referrer)
+
+    @property
+    def referrers(self) -> tuple[Item, ...]:
+        """What came along with it."""
+        return tuple(item for item in self.composition.inventory.items if item.is_referrer)
+
+    @property
+    def sparse(self) -> tuple[Image, ...]:
+        """Images of which other platforms stay behind."""
+        return tuple(image for image in self.graph.images if self.graph.is_sparse(image))
+
 
 @dataclass(frozen=True)
 class Packed:
@@ -123,33 +141,48 @@ def prepare(discovery: Discovery, place: str, wishes: Wishes, run: Run) -> Packi
         stopped=run.stopped,
     )
     if wishes.platforms:
-        _check_single(graph, source, wishes.platforms, run)
-    absent = since.known(wishes.since, graph, run) if wishes.since else {}
+        _check_platforms(graph, source, wishes.platforms, run)
+    whole = attached(graph, source, run.workers, run.observe, run.stopped) if wishes.referrers else Attached(graph)
+    absent = since.known(wishes.since, whole.graph, run) if wishes.since else {}
     sign = partial(sealed, wishes.key) if wishes.key else None
-    composition = compose(graph, _asked(discovery.findings), wishes.label(place), absent, sign)
-    return Packing(place, graph, composition, source, places.free_space(place), wishes.split)
+    asked = _asked(discovery.findings, whole.subjects)
+    composition = compose(whole.graph, asked, wishes.label(place), absent, sign)
+    return Packing(place, whole.graph, composition, source, places.free_space(place), wishes.split)
 
 
-def _check_single(graph: Graph, source: Source, platforms: tuple[Platform, ...], run: Run) -> None:
-    """An image without an index has one platform, which only its config tells."""
-    single = [image for image in graph.images if graph.nodes[image.root.digest].manifest.is_image]
-
-    def made_for(image: Image) -> Platform:
-        config = graph.nodes[image.root.digest].manifest.children[0]
-        if config.size > limits.MANIFEST:
-            raise InvalidManifest(f"the config of `{image.reference}` is larger than {limits.MANIFEST} bytes")
-        data = b"".join(source.blob(image.reference.name, config))
-        value = strictjson.loads(data, f"the config of `{image.reference}`")
-        return Platform.from_json(value if isinstance(value, dict) else {})
-
-    found = pool.every(made_for, single, run.workers, run.stopped)
-    other = [(i, p) for i, p in zip(single, found, strict=True) if not any(asked.covers(p) for asked in platforms)]
+def _check_platforms(graph: Graph, source: Source, asked: tuple[Platform, ...], run: Run) -> None:
+    """Refuse images that have none of the platforms asked for, and tell which lack some of them."""
+    singles = [image for image in graph.images if graph.nodes[image.root.digest].manifest.is_image]
+    made_for = pool.every(lambda image: (_made_for(graph, image, source),), singles, run.workers, run.stopped)
+    other = [(i, p) for i, (p,) in zip(singles, made_for, strict=True) if not any(each.covers(p) for each in asked)]
     if other:
         raise IncompleteError(
             f"{len(other)} of {len(graph.images)} images have none of the platforms asked for",
             tuple(f"{image.reference} is made for {platform}" for image, platform in other),
             hint="ask for those platforms too, with --platform once more, or leave the images out",
         )
+    several = ((image, graph.platforms_of(image)) for image in graph.images if image.root.is_index)
+    _note_missing([*zip(singles, made_for, strict=True), *several], asked, run.observe)
+
+
+def _made_for(graph: Graph, image: Image, source: Source) -> Platform:
+    """An image without an index has one platform, which only its config tells."""
+    config = graph.nodes[image.root.digest].manifest.children[0]
+    if config.size > limits.MANIFEST:
+        raise InvalidManifest(f"the config of `{image.reference}` is larger than {limits.MANIFEST} bytes")
+    data = b"".join(source.blob(image.reference.name, config))
+    value = strictjson.loads(data, f"the config of `{image.reference}`")
+    return Platform.from_json(value if isinstance(value, dict) else {})
+
+
+def _note_missing(
+    images: Sequence[tuple[Image, tuple[Platform, ...]]], asked: tuple[Platform, ...], observe: events.Observer
+) -> None:
+    """Tell which images lack some of the platforms asked for: a node of those cannot run them."""
+    for wanted in asked:
+        lacking = [str(i.reference) for i, platforms in images if not any(map(wanted.covers, platforms))]
+        if lacking:
+            observe(events.Note(f"not made for {wanted}: {', '.join(sorted(lacking))}"))
 
 
 def without_off(discovery: Discovery) -> tuple[Discovery, tuple[Reference, ...]]:
@@ -200,10 +233,17 @@ def _tell_drift(packing: Packing, run: Run) -> None:
             run.observe(events.Note(f"`{name}` leads to {now.digest} now; packed is {image.root.digest}"))
 
 
-def _asked(findings: tuple[Finding, ...]) -> Mapping[Reference, Asked]:
+def _asked(findings: tuple[Finding, ...], subjects: Mapping[Reference, Reference]) -> Mapping[Reference, Asked]:
     reasons: dict[Reference, list[Why]] = {}
     for finding in findings:
         place = finding.place
         reason = Why(place.source, place.path, place.line, finding.certainty.value)
         reasons.setdefault(finding.reference, []).append(reason)
-    return {reference: Asked(tuple(why)) for reference, why in reasons.items()}
+    asked = {reference: Asked(tuple(why)) for reference, why in reasons.items()}
+
+    def identity(reference: Reference) -> str:
+        kind = REFERRER if reference in subjects else asked.get(reference, Asked()).kind
+        return f"{kind}:{reference}"
+
+    about = {reference: Asked((), REFERRER, identity(subject)) for reference, subject in subjects.items()}
+    return asked | about

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 from airgap.bundles import verification
 from airgap.bundles.lock import Lock, LockEntry
@@ -17,26 +18,34 @@ from airgap.stores import Target
 from airgap.stores.registry.journal import Journal
 from airgap.stores.registry.uploads import Uploads
 from airgap.stores.stream import StreamReader
-from airgap.transfer import engine, events, graph, plan, pool, unloading
+from airgap.transfer import engine, events, graph, plan, pool, referrers, unloading
 from airgap.transfer.engine import Conduct, Outcome, Report, Result
+
+_LOCKED: Final = ("image", "chart")
 
 
 @dataclass(frozen=True)
 class Push:
-    """What a push would do now, from a bundle to the names of a relocation."""
+    """What a push would do now, from a bundle to the names of a relocation.
+
+    Attributes:
+        left: referrers that stay behind, as what they are about is not pushed as it was.
+    """
 
     bundle: Bundle
     plan: plan.Plan
     target: unloading.Place
     journal: Journal
+    left: tuple[Reference, ...] = ()
 
 
 @dataclass(frozen=True)
 class Pushed:
-    """What a push did; the lock says where every image that arrived is now."""
+    """What a push did; the lock says where every image that arrived is now, and so many referrers arrived with them."""
 
     lock: Lock
     report: Report
+    referrers: int = 0
 
     @property
     def failures(self) -> tuple[tuple[Reference, AirgapError], ...]:
@@ -44,15 +53,25 @@ class Pushed:
         return tuple((o.image.reference, o.failure) for o in self.report.outcomes if o.failure is not None)
 
 
-def prepare(bundle: Bundle, relocation: Relocation, run: Run, *, filter_index: bool = False, chunk: int = 0) -> Push:
+def prepare(
+    bundle: Bundle,
+    relocation: Relocation,
+    run: Run,
+    *,
+    filter_index: bool = False,
+    chunk: int = 0,
+    with_referrers: bool = True,
+) -> Push:
     """Read the bundle's manifests, name everything anew, and ask the registry what it has.
 
     Args:
         bundle: what is to be pushed.
         relocation: what it is to be called there.
         run: how.
-        filter_index: push an index that lacks platforms as one of those that are in the bundle.
+        filter_index: push an index that lacks platforms as one of those that are in the bundle. That one has another
+            digest, so what is attached to the old one stays behind.
         chunk: bytes that one request may carry, where a proxy before the registry has a limit; 0 where none has.
+        with_referrers: push what is attached to images too.
 
     Raises:
         InvalidInput: two images would get one name, or the bundle has no image.
@@ -68,12 +87,24 @@ def prepare(bundle: Bundle, relocation: Relocation, run: Run, *, filter_index: b
     verification.check_documents(bundle, images)
     if filter_index:
         images = graph.filtered(images)
+    owners = bundle.inventory.owners
+    left = {i.reference for i in referrers.left_behind(images, owners)} if with_referrers else set(owners)
+    images = graph.only(images, lambda image: image.reference not in left)
     journal = Journal(places.journal_of(bundle), lambda text: run.observe(events.Note(text)))
     target = run.target(Uploads(journal, chunk))
-    names = _settled(images, relocation.mapping(bundle.references))
+    names = _settled(images, _names(bundle, relocation))
     lacking = _lacking(bundle, relocation, names)
     todo = plan.plan(images, target, names, lacking=lacking, workers=run.workers, stopped=run.stopped)
-    return Push(bundle, todo, target, journal)
+    return Push(bundle, todo, target, journal, tuple(sorted(left, key=str)) if with_referrers else ())
+
+
+def _names(bundle: Bundle, relocation: Relocation) -> dict[Reference, Reference]:
+    """What everything is called at the target: a referrer as it is, in the repository of what it is about."""
+    owners = bundle.inventory.owners
+    names = relocation.mapping(reference for reference in bundle.references if reference not in owners)
+    for reference, owner in owners.items():
+        names[reference] = replace(names[owner], tag=reference.tag, digest=reference.digest)
+    return names
 
 
 def _lacking(
@@ -99,7 +130,7 @@ def execute(push: Push, run: Run, *, keep_going: bool = False) -> Pushed:
         report = _moved(push, run.conduct(keep_going=keep_going))
     except UnknownContent as error:
         raise _about_missing(error, push.plan) from error
-    report = _proved(report, push.target, run, keep_going=keep_going)
+    report = _proved(push, report, run, keep_going=keep_going)
     for outcome in report.outcomes:
         if isinstance(outcome.failure, UnknownContent):
             _about_missing(outcome.failure, push.plan)
@@ -107,7 +138,10 @@ def execute(push: Push, run: Run, *, keep_going: bool = False) -> Pushed:
     if len(arrived) == len(report.outcomes):
         admission.remember(push.bundle, run)
         push.journal.finish()
-    return Pushed(lock_of(push.plan, arrived), report)
+    items = push.bundle.inventory.items
+    wanted = {item.reference for item in items if item.kind in _LOCKED}
+    owned = arrived & push.bundle.inventory.owners.keys()
+    return Pushed(lock_of(push.plan, arrived & wanted), report, len(owned))
 
 
 def _moved(push: Push, conduct: Conduct) -> Report:
@@ -132,13 +166,16 @@ def lock_of(todo: plan.Plan, arrived: Container[Reference]) -> Lock:
 
 
 def _settled(images: graph.Graph, names: Mapping[Reference, Reference]) -> dict[Reference, Reference]:
-    """Who gets a tag that several claim: `a:1` before `a:1@sha256:…`, which is found by its digest all the same."""
+    """Who gets a tag that several claim: `a:1` before `a:1@sha256:…`, which is found by its digest all the same.
+
+    A pin is to what is pushed: of an index that was filtered, to the new one.
+    """
     owners: dict[tuple[str, str | None], str] = {}
     for image in sorted(images.images, key=lambda image: (image.reference.digest is not None, str(image.reference))):
         target = names[image.reference]
         owners.setdefault((target.name, target.tag), image.root.digest)
     return {
-        image.reference: target
+        image.reference: (replace(target, digest=image.root.digest) if target.digest else target)
         if owners[target.name, target.tag] == image.root.digest
         else replace(target, tag=None, digest=image.root.digest)
         for image in images.images
@@ -158,21 +195,28 @@ def _about_missing(error: UnknownContent, todo: plan.Plan) -> UnknownContent:
     return error
 
 
-def _proved(report: Report, target: Target, run: Run, *, keep_going: bool) -> Report:
-    """The report, once each tag that was pushed has been asked for again."""
+def _proved(push: Push, report: Report, run: Run, *, keep_going: bool) -> Report:
+    """The report, once each tag that was pushed has been asked for again, and each list of referrers."""
 
-    def ask(outcome: Outcome) -> Outcome:
+    def ask(outcome: Outcome) -> None:
         if outcome.result is Result.DONE:
-            _prove(outcome, target)
-        return outcome
+            _prove(outcome, push.target)
 
     answers = pool.each(ask, report.outcomes, run.workers, run.stopped)
-    failures = [answer for answer in answers if isinstance(answer, AirgapError)]
+    wrong = {o.image.reference: a for o, a in zip(report.outcomes, answers, strict=True) if a is not None}
+    there = [
+        (outcome.image, outcome.target)
+        for outcome in report.outcomes
+        if outcome.failure is None and outcome.image.reference not in wrong
+    ]
+    failures = wrong | referrers.enlist(push.plan.graph, there, push.target, run.workers, run.stopped)
     if failures and not keep_going:
-        raise failures[0]
+        raise next(iter(failures.values()))
     outcomes = (
-        replace(outcome, result=Result.FAILED, failure=answer) if isinstance(answer, AirgapError) else outcome
-        for outcome, answer in zip(report.outcomes, answers, strict=True)
+        replace(outcome, result=Result.FAILED, failure=failures[outcome.image.reference])
+        if outcome.image.reference in failures
+        else outcome
+        for outcome in report.outcomes
     )
     return replace(report, outcomes=tuple(outcomes))
 

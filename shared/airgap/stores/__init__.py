@@ -2,7 +2,8 @@
 
 Four media, two roles. A `Source` is read from, a `Target` is written to, and the transfer engine copies from any one
 to any other. Content is asked for by name and descriptor: the name (`quay.io/argoproj/argocli`) matters to
-registries, which keep each repository apart; the others know content by its digest alone.
+registries, which keep each repository apart; the others know content by its digest alone. A store that lists what
+refers to its content has the role `Listing` besides.
 
 What a source yields has been checked against its descriptor by the time the last byte is out; a target keeps
 nothing that it has not been given whole. `tests/contract/test_stores.py` says the same of every store.
@@ -10,8 +11,9 @@ nothing that it has not been given whole. `tests/contract/test_stores.py` says t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 from airgap.descriptors import Descriptor
 from airgap.references import Reference
@@ -79,4 +81,38 @@ class Target(Protocol):
 
     def mount(self, name: str, descriptor: Descriptor, other: str) -> bool:
         """Take a blob over from another repository of the same registry; False where that cannot be."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What a store lists as referring to some content. It is only its word: the manifests themselves tell.
+
+    Attributes:
+        digests: of the manifests.
+        doubt: why there may be more than these; empty where all could be asked.
+    """
+
+    digests: tuple[str, ...]
+    doubt: str = ""
+
+
+@runtime_checkable
+class Listing(Protocol):
+    """A store with lists of what refers to its content, such as signatures. Registries have them."""
+
+    def referrers(self, name: str, digest: str) -> Listed:
+        """What is listed as having this content as its subject.
+
+        Raises:
+            StoreError, ContentError: it cannot be asked.
+        """
+        ...
+
+    def enlist(self, name: str, digest: str, entries: Sequence[Mapping[str, Any]]) -> None:
+        """See to it that referrers which are there, by their descriptors, are on the list of their subject.
+
+        Raises:
+            StoreError, ContentError: they are not, and it cannot be helped.
+        """
         ...

@@ -30,12 +30,15 @@ def check_layout(data: bytes, place: str) -> None:
         raise InvalidManifest(f"{place} is an OCI layout of version {version!r}; version 1 is known")
 
 
-def index_document(named: Iterable[Named], annotations: Mapping[str, str] | None = None) -> bytes:
-    """`index.json` with one entry per name, under both keys that tools read it by."""
+def index_document(
+    named: Iterable[Named], annotations: Mapping[str, str] | None = None, unnamed: Iterable[Descriptor] = ()
+) -> bytes:
+    """`index.json` with one entry per name, under both keys that tools read it by; then what has no name, once each."""
     entries = [
         descriptor.to_json({CONTAINERD_NAME: str(reference), REF_NAME: str(reference)})
         for reference, descriptor in sorted(named, key=lambda pair: str(pair[0]))
     ]
+    entries += [descriptor.to_json({}) for _, descriptor in sorted({each.digest: each for each in unnamed}.items())]
     document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
     return strictjson.dumps(document | ({"annotations": dict(annotations)} if annotations else {}))
 

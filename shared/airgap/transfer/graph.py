@@ -83,9 +83,16 @@ class Graph:
         return any(self.nodes[d.digest].is_sparse for d in self.manifests_of(image) if d.is_index)
 
     def platforms_of(self, image: Image) -> tuple[Platform, ...]:
-        """The platforms that come along, as an index names them; empty for a single manifest."""
-        wanted = self.nodes[image.root.digest].wanted
-        return tuple(c.platform for c in wanted if c.platform and not c.platform.is_attestation)
+        """The platforms that come along, as indexes name them, each once; empty for a single manifest."""
+
+        def visit(index: Descriptor) -> Iterator[Platform]:
+            for child in self.nodes[index.digest].wanted:
+                if child.is_index:
+                    yield from visit(child)
+                elif child.platform and not child.platform.is_attestation:
+                    yield child.platform
+
+        return tuple(dict.fromkeys(visit(image.root)))
 
 
 Choice = Callable[[tuple[Descriptor, ...]], tuple[Descriptor, ...]]
@@ -98,7 +105,7 @@ def everything(children: tuple[Descriptor, ...]) -> tuple[Descriptor, ...]:
 
 
 def of_platforms(platforms: tuple[Platform, ...]) -> Choice:
-    """Those of the platforms asked for, with their attestations; of none in particular, all."""
+    """Those of the platforms asked for, with their attestations, and indexes that may have some; of none, all."""
     return lambda children: select(children, platforms)
 
 
@@ -130,7 +137,7 @@ def walk(
         StoreError: the one name that could not be read.
         IncompleteError: more than one, each named with its reason.
     """
-    walker = _Walker(source, choice)
+    walker = Walker(source, choice)
     results = pool.each(walker.image, list(references), workers, stopped or threading.Event())
     failures = [(r, e) for r, e in zip(references, results, strict=True) if isinstance(e, AirgapError)]
     if keep_going and len(failures) < len(references):
@@ -154,6 +161,11 @@ def without(graph: Graph, digests: Container[str]) -> Graph:
         return replace(node, wanted=wanted)
 
     return replace(graph, nodes={digest: reduced(node) for digest, node in graph.nodes.items()})
+
+
+def only(graph: Graph, keep: Callable[[Image], bool]) -> Graph:
+    """Some of the images."""
+    return replace(graph, images=tuple(image for image in graph.images if keep(image)))
 
 
 def filtered(graph: Graph) -> Graph:
@@ -187,15 +199,24 @@ def _filtered(root: Descriptor, nodes: dict[str, Node]) -> Descriptor:
     return descriptor
 
 
-class _Walker:
-    """Reads manifests into one table that all images share."""
+class Walker:
+    """Reads manifests into one table that all images share.
 
-    def __init__(self, source: Source, choice: Choice) -> None:
+    Args:
+        source: where they are.
+        choice: which children of an index come along.
+        known: what was read before; it is not read again, and what is read now must agree with it.
+    """
+
+    def __init__(self, source: Source, choice: Choice = everything, known: Graph | None = None) -> None:
         self.source = source
         self.choice = choice
-        self.nodes: dict[str, Node] = {}
-        self.foreign: dict[str, Descriptor] = {}
+        self.nodes: dict[str, Node] = dict(known.nodes) if known else {}
+        self.foreign: dict[str, Descriptor] = {layer.digest: layer for layer in known.foreign} if known else {}
         self.sizes: dict[str, int] = {}
+        self._barren: dict[str, tuple[str, ...]] = {}  # indexes without a platform that is wanted: what they have
+        for node in self.nodes.values():
+            self.sizes |= {d.digest: d.size for d in (node.manifest.descriptor, *node.manifest.children)}
 
     def graph(
         self, results: Iterable[Image | AirgapError], unreadable: Iterable[tuple[Reference, AirgapError]] = ()
@@ -203,32 +224,44 @@ class _Walker:
         """What was read; of images that could not be read to the end, nothing."""
         images = sorted((r for r in results if isinstance(r, Image)), key=lambda image: str(image.reference))
         whole = Graph(tuple(images), self.nodes, tuple(self.foreign.values()), tuple(unreadable))
-        if not whole.unreadable:
-            return whole
         used = {manifest.digest for image in images for manifest in whole.manifests_of(image)}
         return replace(whole, nodes={digest: node for digest, node in self.nodes.items() if digest in used})
 
     def image(self, reference: Reference) -> Image:
+        """Read a name and everything below it.
+
+        Raises:
+            StoreError, ContentError: it cannot be read. IncompleteError: it has none of the platforms asked for.
+        """
         root = self.source.resolve(reference)
-        self._visit(reference, root, 0)
+        if not self._visit(reference, root, 0):
+            there = ", ".join(dict.fromkeys(self._barren[root.digest]))
+            hint = f"it is made for {there}" if there else "its index names no platform: pack it without --platform"
+            raise IncompleteError(f"`{reference}` has none of the platforms asked for", hint=hint)
         return Image(reference, root)
 
-    def _visit(self, reference: Reference, descriptor: Descriptor, depth: int) -> None:
+    def _visit(self, reference: Reference, descriptor: Descriptor, depth: int) -> bool:
+        """Read what is below a manifest; whether any of it is wanted."""
         what = f"the manifest of `{reference}`"
         if depth > limits.INDEX_DEPTH:
             raise InvalidManifest(f"{what} has indexes in indexes, more than {limits.INDEX_DEPTH} deep")
         if descriptor.size > limits.MANIFEST:
             raise InvalidManifest(f"{what} is larger than {limits.MANIFEST} bytes")
         if descriptor.digest in self.nodes:
-            return
+            return True
+        if descriptor.digest in self._barren:
+            return False
         data = self.source.manifest(reference.name, descriptor)
         manifest = parse_manifest(data, descriptor, what)
         self._check_sizes(manifest, what)
-        node = Node(manifest, data, self._wanted(manifest, reference))
-        for child in dict.fromkeys(node.wanted):
-            if child.is_manifest:
-                self._visit(reference, child, depth + 1)
-        self.nodes[descriptor.digest] = node
+        chosen = self._chosen(manifest)
+        below = {c: self._visit(reference, c, depth + 1) for c in dict.fromkeys(chosen) if c.is_manifest}
+        wanted = tuple(child for child in chosen if below.get(child, True))
+        if descriptor.is_index and manifest.children and not wanted:
+            self._barren[descriptor.digest] = tuple(self._platforms_in(manifest))
+            return False
+        self.nodes[descriptor.digest] = Node(manifest, data, wanted)
+        return True
 
     def _check_sizes(self, manifest: Manifest, what: str) -> None:
         """One content has one size: where two manifests say otherwise, one of them lies about what follows it."""
@@ -237,13 +270,15 @@ class _Walker:
             if known != child.size:
                 raise InvalidManifest(f"{what} says that `{child.digest}` has {child.size} bytes, others say {known}")
 
-    def _wanted(self, manifest: Manifest, reference: Reference) -> tuple[Descriptor, ...]:
-        if not manifest.descriptor.is_index:
-            self.foreign.update((c.digest, c) for c in manifest.children if c.is_foreign)
-            return tuple(child for child in manifest.children if not child.is_foreign)
-        wanted = self.choice(manifest.children)
-        if manifest.children and not wanted:
-            listed = (child.platform for child in manifest.children if child.platform)
-            there = ", ".join(str(platform) for platform in listed if not platform.is_attestation)
-            raise IncompleteError(f"`{reference}` has none of the platforms asked for", hint=f"it is made for {there}")
-        return wanted
+    def _chosen(self, manifest: Manifest) -> tuple[Descriptor, ...]:
+        if manifest.descriptor.is_index:
+            return self.choice(manifest.children)
+        self.foreign.update((c.digest, c) for c in manifest.children if c.is_foreign)
+        return tuple(child for child in manifest.children if not child.is_foreign)
+
+    def _platforms_in(self, manifest: Manifest) -> Iterator[str]:
+        for child in manifest.children:
+            if child.digest in self._barren:
+                yield from self._barren[child.digest]
+            elif child.platform and not child.platform.is_attestation:
+                yield str(child.platform)

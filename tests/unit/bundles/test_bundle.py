@@ -13,7 +13,7 @@ from airgap import strictjson
 from airgap.bundles import inventory as inventories
 from airgap.bundles import lock as locks
 from airgap.bundles.composition import Asked, Composition, Label, compose, digest_of
-from airgap.bundles.inventory import Blob, Inventory, Item, Why
+from airgap.bundles.inventory import REFERRER, Blob, Inventory, Item, Why
 from airgap.bundles.lock import Lock, LockEntry
 from airgap.bundles.reader import open_file
 from airgap.bundles.verification import verify
@@ -69,6 +69,36 @@ def test_manifests_and_configs_stand_before_layers_each_by_size() -> None:
     for kind in ("small", "layer"):
         group = [(b.size, b.digest) for b, k in zip(blobs, kinds, strict=True) if k == kind]
         assert group == sorted(group)
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        pytest.param("image:r.io/not:here", id="nothing"),
+        pytest.param("", id="no-subject"),
+        pytest.param("referrer:r.io/a:sig", id="itself"),
+        pytest.param("referrer:r.io/a:other", id="a-circle"),
+    ],
+)
+def test_a_referrer_must_be_about_something(subject: str) -> None:
+    items = [
+        Item("image", Reference.parse("r.io/a:1"), DIGEST, "x/y"),
+        Item(REFERRER, Reference.parse("r.io/a:sig"), DIGEST, "x/y", subject=subject),
+        Item(REFERRER, Reference.parse("r.io/a:other"), DIGEST, "x/y", subject="referrer:r.io/a:sig"),
+    ]
+    data = inventories.dumps(Inventory("x", "", tuple(items), (Blob(DIGEST, 1, 512),)))
+    with pytest.raises(DamagedBundle, match="refers to nothing"):
+        inventories.loads(data, "a test")
+
+
+def test_a_referrer_of_a_referrer_is_owned_by_the_image() -> None:
+    image, about = Reference.parse("r.io/a:1"), (Reference.parse("r.io/a:sig"), Reference.parse("r.io/a:other"))
+    items = (
+        Item("image", image, DIGEST, "x/y"),
+        Item(REFERRER, about[0], DIGEST, "x/y", subject=f"image:{image}"),
+        Item(REFERRER, about[1], DIGEST, "x/y", subject=f"referrer:{about[0]}"),
+    )
+    assert Inventory("x", "", items, ()).owners == {about[0]: image, about[1]: image}
 
 
 def test_the_inventory_reads_as_it_was_written() -> None:

@@ -110,6 +110,9 @@ class Authenticator:
     def answer(self, header: str, scope: str, repository: str, failed: str = "") -> str:
         """A new header after a 401, unless another worker has one that is newer than the one that `failed`.
 
+        A challenge that cannot be met is not remembered: it may be about one path only, which is tried in case it is
+        there (hauler-dev/hauler#617).
+
         Raises:
             AccessDenied: there is no login that could help, or the token server refuses it.
             StoreError: the challenge cannot be met, or asks to send credentials where they must not go.
@@ -123,11 +126,13 @@ class Authenticator:
             raise StoreError(f"`{self.origin}` wants to be told who asks by {asked}; Basic and Bearer are known")
         with self._lock:
             if chosen.scheme == "basic":
+                met = self._basic_header(repository)
                 self._wants_basic = True
-                return self._basic_header(repository)
+                return met
+            met = self._bearer(chosen, scope, repository, failed=failed or _ANY)
             self._challenges[scope] = chosen
             self._challenges.setdefault("", chosen)
-            return self._bearer(chosen, scope, repository, failed=failed or _ANY)
+            return met
 
     def _basic_header(self, repository: str) -> str:
         """The login may be another for each repository."""

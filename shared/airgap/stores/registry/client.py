@@ -28,7 +28,7 @@ from airgap.stores.registry.elsewhere import joined, origin_of, refusal
 from airgap.stores.registry.explaining import cause, explained, wants_login
 from airgap.stores.registry.line import Timeouts
 from airgap.stores.registry.mirrors import Endpoint
-from airgap.stores.registry.refusals import failure, refused
+from airgap.stores.registry.refusals import Refusal, failure, refused
 from airgap.stores.registry.retry import STATUSES, Patience, Transient
 from airgap.stores.registry.session import Answer, Session, proxy_for, without_login
 from airgap.stores.registry.trust import Trust, is_loopback
@@ -128,13 +128,14 @@ class Client:
         failures = 0
         while True:
             self.patience.check()
-            retry_after = ""
             try:
                 response = self._in_turn(request)
                 if response.status_code not in STATUSES or not request.retried:
                     return response
-                retry_after = response.headers.get("Retry-After", "")
-                why = f"`{self.host}` answered {refused(response)}"
+                said = Refusal.of(response)
+                if not said.may_pass:
+                    raise said.error(f"cannot use `{request.repository or self.host}`", self.host)
+                why, retry_after = f"`{self.host}` answered {said}", said.retry_after
             except Transient as error:
                 if not request.retried:
                     raise

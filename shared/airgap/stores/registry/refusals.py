@@ -46,9 +46,8 @@ class Refusal:
         return cls(response.status_code, response.reason or "", body, response.headers.get("Retry-After", ""))
 
     def __str__(self) -> str:
-        texts = [
-            " ".join(f"{code} {message}".split()) for code, message in self._errors[:3]
-        ]  # a line could pass for ours
+        # On one line each: a second one could pass for ours.
+        texts = (" ".join(f"{code} {message}".split()) for code, message in self._errors[:3])
         words = ("; ".join(text for text in texts if text))[:500]
         return f"{self.status} {self.reason}".strip() + (f": {words}" if words else "")
 

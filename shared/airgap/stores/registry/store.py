@@ -8,24 +8,25 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Final, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from airgap import limits
 from airgap.descriptors import INDEXES, MANIFESTS, Descriptor, artifact_type_of, media_type_of, verify
 from airgap.errors import (
     AccessDenied,
     ContentMismatch,
-    InvalidManifest,
     InvalidReference,
     StoreError,
     UnknownContent,
 )
 from airgap.references import Reference, check_digest
-from airgap.stores import Chunk, Content
+from airgap.stores import Chunk, Content, Listed
 from airgap.stores.reading import verified
 from airgap.stores.registry.client import Client, Connections, Request
+from airgap.stores.registry.documents import whole
 from airgap.stores.registry.mirrors import Endpoint, Mirrors
+from airgap.stores.registry.referrers import Referrers
 from airgap.stores.registry.refusals import Refusal, failure
 from airgap.stores.registry.retry import Transient
 from airgap.stores.registry.uploads import EMPTY, PUSH, Uploads
@@ -46,6 +47,7 @@ class RegistryStore:
     ) -> None:
         self._connections = connections
         self._mirrors = mirrors or Mirrors()
+        self._referrers = Referrers()
         self._uploads = uploads or Uploads()
         self._read: dict[str, bytes] = {}  # manifests that resolving a tag brought along, until they are asked for
 
@@ -127,7 +129,18 @@ class RegistryStore:
         except (Transient, AccessDenied):
             return False
         response.close()
+        if response.status_code == 202:
+            self._uploads.offer(client, at, descriptor, response)
         return response.status_code == 201
+
+    def referrers(self, name: str, digest: str) -> Listed:
+        """What is listed as referring to some content."""
+        return self._somewhere(name, lambda client, at: self._referrers.listed(client, at, digest))
+
+    def enlist(self, name: str, digest: str, entries: Sequence[Mapping[str, Any]]) -> None:
+        """Have referrers that were pushed on the list of their subject."""
+        client, at = self._client(name)
+        self._referrers.enlist(client, at, digest, entries)
 
     def _client(self, name: str) -> tuple[Client, Endpoint]:
         endpoint = self._mirrors.endpoints(name)[0]
@@ -156,15 +169,13 @@ class RegistryStore:
 
     def _get_manifest(self, client: Client, at: Endpoint, reference: Reference) -> tuple[Descriptor, bytes]:
         path = f"/v2/{at.repository}/manifests/{reference.version}"
-        request = Request("GET", path, at.repository, headers={"Accept": _ACCEPT})
-        headers, data = _whole(client, request, str(reference))
+        what = f"the manifest of `{reference}`"
+        headers, data = whole(client, Request("GET", path, at.repository, headers={"Accept": _ACCEPT}), what)
         self._connections.courtesy.want(client.host, -1)
         named = reference.digest or headers.get("Docker-Content-Digest", "")
         digest = _sound(named, client) if named else Descriptor.of(data, "").digest
         verify(data, Descriptor("", digest, len(data)), str(reference))
-        said = headers.get("Content-Type", "")
-        media_type = media_type_of(data, said, f"the manifest of `{reference}`")
-        return Descriptor(media_type, digest, len(data)), data
+        return Descriptor(media_type_of(data, headers.get("Content-Type", ""), what), digest, len(data)), data
 
     def _resumed(self, name: str, descriptor: Descriptor, offset: int) -> Iterator[Chunk]:
         """The bytes of a blob from `offset`, across broken connections."""
@@ -287,18 +298,6 @@ def _check_range(response: Answer, descriptor: Descriptor, position: int) -> Non
         raise StoreError(f"`{descriptor.digest}` from byte {position} was asked for; the answer has the range {said!r}")
 
 
-def _whole(client: Client, request: Request, what: str) -> tuple[Mapping[str, str], bytes]:
-    """A manifest's headers and bytes; where the connection breaks in between, everything again."""
-    failures = 0
-    while True:
-        response = client.expect(request, f"cannot get the manifest of `{what}`", 200)
-        try:
-            return response.headers, b"".join(bytes(c) for c in _capped(client.read(response), limits.MANIFEST, what))
-        except Transient as error:
-            failures += 1
-            client.patience.wait(failures, f"`{what}`: {error}")
-
-
 def _passed_over(client: Client, response: Answer, position: int, before: int) -> int:
     """Bytes of an answer that we have already: all up to `position`, where the server ignores ranges.
 
@@ -323,12 +322,3 @@ def _without_first(chunks: Iterator[Chunk], count: int) -> Iterator[Chunk]:
         count -= skipped
         if skipped < len(chunk):
             yield chunk[skipped:]
-
-
-def _capped(chunks: Iterator[Chunk], most: int, what: str) -> Iterator[Chunk]:
-    total = 0
-    for chunk in chunks:
-        total += len(chunk)
-        if total > most:
-            raise InvalidManifest(f"the manifest of `{what}` is larger than {most} bytes")
-        yield chunk

@@ -8,7 +8,6 @@ comes: so a chunk goes into the same upload a second time only where the registr
 
 from __future__ import annotations
 
-import itertools
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -55,7 +54,12 @@ class Uploads:
     def __init__(self, journal: Journal | None = None, chunk: int = 0) -> None:
         """Send what is larger than `chunk` bytes in chunks of that size; 0 leaves it to us."""
         self.journal = journal or Journal()
+        self.offers: dict[Place, Answer] = {}  # uploads that were opened in place of a mount
         self._ways = _Ways(chunk)
+
+    def offer(self, client: Client, at: Endpoint, blob: Descriptor, response: Answer) -> None:
+        """Keep what a registry answered that would not mount a blob: the upload it opened instead is the next one."""
+        self.offers[_place(client, at, blob)] = response
 
     def send(self, client: Client, at: Endpoint, blob: Descriptor, content: Content, has: Callable[[], bool]) -> None:
         """Upload a blob, across broken connections and lost answers.
@@ -70,7 +74,7 @@ class Uploads:
         Raises:
             StoreError: the registry refuses. ContentMismatch: the bytes are not the blob's; nothing was stored.
         """
-        upload = _Upload(client, at, blob, content, self.journal)
+        upload = _Upload(client, at, blob, content, self)
         failures, furthest = 0, 0
         while True:
             way = self._ways.of(client.host, blob.size)
@@ -129,7 +133,7 @@ class _Ways:
 class _Upload:
     """One blob on its way into one repository."""
 
-    def __init__(self, client: Client, at: Endpoint, blob: Descriptor, content: Content, journal: Journal) -> None:
+    def __init__(self, client: Client, at: Endpoint, blob: Descriptor, content: Content, uploads: Uploads) -> None:
         self.what = f"cannot upload to `{at}`"
         self.session: Session | None = None
         self._client = client
@@ -137,9 +141,10 @@ class _Upload:
         self._blob = blob
         self._content = content
         self._feed = _Feed(content, blob, str(at))
-        self._journal = journal
-        self._origin = origin_of(client.absolute("/"))
-        self._place = Place(self._origin, at.repository, blob.digest)
+        self._journal = uploads.journal
+        self._offers = uploads.offers
+        self._place = _place(client, at, blob)
+        self._is_taken_up = False  # from an earlier run
 
     @property
     def offset(self) -> int:
@@ -152,11 +157,15 @@ class _Upload:
         Raises:
             Transient: worth another attempt. _Unwanted: worth one in another way.
         """
-        if way == _WHOLE and self._blob.size:
-            size = self._blob.size
-            self._close(self._opened(way), {"Content-Length": str(size)}, lambda: Body(self._content(0), size))
-        else:
-            self._in_chunks(way)
+        size = self._blob.size
+        try:
+            if way == _WHOLE and size:
+                self._close(self._opened(way), {"Content-Length": str(size)}, lambda: Body(self._content(0), size))
+            else:
+                self._in_chunks(way)
+        except ContentMismatch:
+            self.forget()  # nobody shall go on after bytes that are not the blob's
+            raise
 
     def forget(self) -> None:
         """The upload is over."""
@@ -164,8 +173,7 @@ class _Upload:
         self._journal.drop(self._place)
 
     def _in_chunks(self, way: int) -> None:
-        known = self.session or self._journal.find(self._place)
-        session = self._as_confirmed(known) if known else None
+        session = self._still_open()
         if session is None:
             self.forget()
             session = self._opened(way)
@@ -179,25 +187,13 @@ class _Upload:
         self.forget()
 
     def _opened(self, way: int) -> Session:
-        """A new upload; that it could not be begun says nothing about those that were."""
-        for failures in itertools.count(1):
-            try:
-                return self._open(way)
-            except Transient as error:
-                self._client.patience.wait(failures, f"`{self._at}`: {error}", error.retry_after)
-        raise AssertionError("patience ends by an exception")
-
-    def _open(self, way: int) -> Session:
-        """Ask for an upload; a registry may want chunks of a least size."""
+        """A new upload; a registry may want chunks of a least size."""
         algorithm = self._blob.digest.partition(":")[0]
         query = "" if algorithm == "sha256" else f"?digest-algorithm={algorithm}"
         path = f"/v2/{self._at.repository}/blobs/uploads/{query}"
-        response = self._ask("POST", path)
+        response = self._offers.pop(self._place, None) or self._ask("POST", path)
         if response.status_code not in (201, 202):
-            refused = Refusal.of(response)
-            if refused.may_pass:
-                raise self._transient(refused)
-            raise refused.error(self.what, self._client.host)
+            raise Refusal.of(response).error(self.what, self._client.host)
         response.close()
         if not response.headers.get("Location"):
             raise StoreError(f"`{self._client.host}` accepts an upload to `{self._at}`, but does not say where")
@@ -205,20 +201,26 @@ class _Upload:
         chunk = max(way, int(least)) if least.isascii() and least.isdigit() and len(least) < 16 else way
         return Session(self._location(response, self._client.absolute(path)), 0, chunk)
 
+    def _still_open(self) -> Session | None:
+        """The upload that this run or an earlier one has begun, if the registry has it."""
+        if self.session is not None:
+            return self._as_confirmed(self.session)
+        kept = self._journal.find(self._place)
+        session = self._as_confirmed(kept) if kept else None
+        self._is_taken_up = session is not None
+        return session
+
     def _as_confirmed(self, session: Session) -> Session | None:
         """The session as far as the registry has it; None where it has it no more, or cannot be believed (ECR)."""
-        if refusal(session.location, self._origin):
+        if refusal(session.location, self._place.origin):
             return None
         try:
             response = self._ask("GET", session.location, {})
         except AccessDenied:
             return None
-        if response.status_code not in (200, 202, 204):
-            refused = Refusal.of(response)
-            if refused.may_pass:
-                raise self._transient(refused)
-            return None
         response.close()
+        if response.status_code not in (200, 202, 204):
+            return None
         match = _RANGE.fullmatch(response.headers.get("Range", ""))
         offset = int(match[1]) + 1 if match and int(match[1]) else 0  # distribution says 0-0 of an empty upload
         if not session.offset <= offset <= self._blob.size:
@@ -251,13 +253,15 @@ class _Upload:
     def _ask(
         self, method: str, url: str, headers: dict[str, str] = EMPTY, body: Callable[[], Any] | None = None
     ) -> Answer:
-        return self._client.send(Request(method, url, self._at.repository, PUSH, headers, body, retried=False))
+        again = method in ("POST", "GET")  # where nothing is lost if the first did arrive
+        return self._client.send(Request(method, url, self._at.repository, PUSH, headers, body, retried=again))
 
     def _raise(self, refused: Refusal, *, is_new: bool = False) -> NoReturn:
         """Raise what an answer means: try again, try again in a new upload, try otherwise, or give up."""
         if refused.may_pass:
             raise self._transient(refused)
-        if refused.status == 404 and refused.codes & _SESSION_GONE:
+        is_damaged = self._is_taken_up and "DIGEST_INVALID" in refused.codes  # by what an earlier run has sent
+        if is_damaged or (refused.status == 404 and refused.codes & _SESSION_GONE):
             self.forget()
             raise self._transient(refused)
         if refused.status in (404, 416) and not is_new:  # it has more of the blob than we think, or nothing
@@ -273,15 +277,19 @@ class _Upload:
     def _location(self, response: Answer, before: str) -> str:
         """Where the next request goes: as given, relative or not, with its query; without one, where the last went."""
         url = joined(before, response.headers.get("Location", ""))
-        why = refusal(url, self._origin)
+        why = refusal(url, self._place.origin)
         if why:
             hint = "the proxy before the registry must pass X-Forwarded-Proto on" if "by http" in why else ""
             raise StoreError(f"`{self._client.host}` wants the upload at a place that is refused: {why}", hint=hint)
         return url
 
 
+def _place(client: Client, at: Endpoint, blob: Descriptor) -> Place:
+    return Place(origin_of(client.absolute("/")), at.repository, blob.digest)
+
+
 class Body:
-    """What requests sends: it wants a length, and reads in pieces of our choice.
+    """What the HTTP library sends: it wants a length, and reads in pieces of our choice.
 
     The last piece goes out only when its reader has come to its end, and so has found the whole to be what it should
     be: a registry that is given anything else never gets all of it.
@@ -293,9 +301,6 @@ class Body:
 
     def __len__(self) -> int:
         return self._size
-
-    def __iter__(self) -> Iterator[Chunk]:
-        return iter(self.read, b"")
 
     def read(self, _size: int = -1) -> Chunk:
         """The next piece, empty at the end."""
