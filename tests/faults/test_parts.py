@@ -9,19 +9,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.support.bundles import frame, hollow
 from tests.support.cli import check_refusal, kubectl_airgap
-from tests.support.images import add_image, layer
+from tests.support.images import add_image
 
 from airgap import limits
 from airgap.bundles.composition import INVENTORY_FILE, Composition, Label, compose, digest_of
 from airgap.bundles.reader import read
 from airgap.bundles.signing import ANYBODY
-from airgap.descriptors import OCI_LAYER, Descriptor
+from airgap.descriptors import Descriptor
 from airgap.errors import DamagedBundle
 from airgap.operations import inspect, places, verify
 from airgap.operations.environment import Run
 from airgap.references import Reference
-from airgap.stores import partlist, tar
+from airgap.stores import partlist
 from airgap.stores.archive import ArchiveReader
 from airgap.stores.media import FileMedium
 from airgap.stores.memory import MemoryStore
@@ -149,39 +150,13 @@ def test_f48_the_command_line_names_the_part_and_what_to_do(archive: Path) -> No
     check_refusal(done, 3, "`x.tar.002` is missing", "hint: carry over again: x.tar.002")
 
 
-def huge(size: int) -> tuple[MemoryStore, Composition, Descriptor]:
-    """A bundle whose layer says that it is of so many bytes."""
-    store = MemoryStore()
-    small = layer(b"small")
-    add_image(store, str(NAME), layers=[small])
-    old = Descriptor.of(small[0], OCI_LAYER)
-    large = Descriptor(OCI_LAYER, "sha256:" + "5" * 64, size)
-    root = store.resolve(NAME)
-    text = store.blobs[root.digest].replace(old.digest.encode(), large.digest.encode())
-    text = text.replace(f'"size": {old.size}'.encode(), f'"size": {large.size}'.encode())
-    store.tag(NAME, Descriptor.of(text, root.media_type), text)
-    return store, compose(walk(store, [NAME]), {}, Label("x")), large
-
-
-def frame(composition: Composition, store: MemoryStore) -> list[tuple[int, bytes]]:
-    """(offset, bytes) of everything but the large layer's content."""
-    layout = composition.layout
-    base = len(layout.leading)
-    pieces = [(0, layout.leading), (layout.size - len(tar.END), tar.END)]
-    for blob in layout.blobs:
-        head = tar.header(blob.blob_path, blob.size)
-        at = base + layout.offsets[blob.digest]
-        pieces += [(at - len(head), head), (at, store.blobs.get(blob.digest, b""))]
-    return pieces
-
-
 def test_f50_a_layer_of_more_than_eight_gib_is_read_where_tar_finds_it(tmp_path: Path) -> None:
-    store, composition, large = huge(9 * limits.GIB + 5)
+    store, composition, large = hollow(9 * limits.GIB + 5)
     path = tmp_path / "x.tar"
     path.touch()
     os.truncate(path, composition.layout.size)
     with path.open("r+b") as file:
-        for offset, data in frame(composition, store):
+        for offset, data in frame(store, composition):
             file.seek(offset)
             file.write(data)
     with read(ArchiveReader(FileMedium(path)), ANYBODY) as bundle:
@@ -195,13 +170,13 @@ def test_f50_a_layer_of_more_than_eight_gib_is_read_where_tar_finds_it(tmp_path:
 def test_f50_parts_may_be_as_large_as_fat32_allows(tmp_path: Path) -> None:
     """Two sparse parts of 4 GiB - 1, and a short one."""
     most = 4 * limits.GIB - 1
-    store, composition, large = huge(9 * limits.GIB + 5)
+    store, composition, large = hollow(9 * limits.GIB + 5)
     archive, size = tmp_path / "x.tar", composition.layout.size
     sizes = [min(most, size - start) for start in range(0, size, most)]
     for number, count in enumerate(sizes, 1):
         part(archive, number).touch()
         os.truncate(part(archive, number), count)
-    for offset, data in frame(composition, store):
+    for offset, data in frame(store, composition):
         with part(archive, offset // most + 1).open("r+b") as file:
             file.seek(offset % most)
             file.write(data)

@@ -6,6 +6,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from airgap import limits
 from airgap.bundles import verification
 from airgap.bundles.lock import Lock, LockEntry
 from airgap.bundles.reader import Bundle
@@ -91,11 +92,18 @@ def prepare(
     left = {i.reference for i in referrers.left_behind(images, owners)} if with_referrers else set(owners)
     images = graph.only(images, lambda image: image.reference not in left)
     journal = Journal(places.journal_of(bundle), lambda text: run.observe(events.Note(text)))
-    target = run.target(Uploads(journal, chunk))
+    target = run.target(Uploads(journal, _chunk(bundle, chunk)))
     names = _settled(images, _names(bundle, relocation))
     lacking = _lacking(bundle, relocation, names)
     todo = plan.plan(images, target, names, lacking=lacking, workers=run.workers, stopped=run.stopped)
     return Push(bundle, todo, target, journal, tuple(sorted(left, key=str)) if with_referrers else ())
+
+
+def _chunk(bundle: Bundle, asked: int) -> int:
+    """What one request carries; of a stream no more than is kept, so that a broken one can be sent again."""
+    if not isinstance(bundle.store, StreamReader):
+        return asked
+    return min(asked or limits.UPLOAD_CHUNK, limits.UPLOAD_CHUNK)
 
 
 def _names(bundle: Bundle, relocation: Relocation) -> dict[Reference, Reference]:
