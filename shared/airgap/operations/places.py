@@ -60,6 +60,7 @@ def _open_parts(archive: Path, keys: Keyring) -> Bundle:
 def _standard_input() -> io.FileIO:
     try:
         source = io.FileIO(0, "rb", closefd=False)
+        os.set_blocking(0, True)  # who shares it may have made it otherwise: then a pause would look like the end
     except OSError as error:
         raise InvalidInput(f"{STANDARD_INPUT} is closed", hint="pipe a bundle in, or name a file") from error
     if source.isatty():

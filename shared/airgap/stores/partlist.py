@@ -100,7 +100,9 @@ def archive_of(path: Path) -> Path | None:
         return path.with_name(path.name.removesuffix(SUFFIX))
     if match := _NUMBERED.fullmatch(path.name):
         return path.with_name(match[1])
-    return path if not path.exists() and (list_of(path).exists() or numbered(path, 1).exists()) else None
+    with durable.explained(path):
+        is_set = not path.exists() and (list_of(path).exists() or numbered(path, 1).exists())
+    return path if is_set else None
 
 
 def list_of(archive: Path) -> Path:

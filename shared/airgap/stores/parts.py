@@ -221,15 +221,16 @@ class PartsCanvas:
         Raises:
             NoSpace: the disk could not take it after all. StoreError: it cannot be written.
         """
+        path, folder = partlist.list_of(self._archive), self._archive.absolute().parent
         self._files.flush()
-        durable.sync_directory(self._archive.absolute().parent)
-        path = partlist.list_of(self._archive)
+        with durable.explained(folder):
+            durable.sync_directory(folder)
         durable.write_file(path, partlist.dumps(self._listing()), temporary=path.with_name(path.name + ".new"))
         with durable.explained(self._mark):
             for number in range(len(self._files.paths) + 1, self._earlier + 1):
                 partlist.numbered(self._archive, number).unlink(missing_ok=True)
             self._mark.unlink()
-            durable.sync_directory(self._archive.absolute().parent)
+            durable.sync_directory(folder)
 
     def close(self) -> None:
         """Give up the lock."""
@@ -263,13 +264,17 @@ class PartsCanvas:
     def _foreign(self, *, is_marked: bool) -> Path | None:
         """What stands in the way: a set that is whole and of another archive, or files that are of no set we know."""
         if partlist.list_of(self._archive).exists():
-            is_same = self._is_same(partlist.read_list(self._archive))
-            return None if is_same else partlist.list_of(self._archive)
+            return None if self._is_same_set() else partlist.list_of(self._archive)
         if self._archive.exists():
             return self._archive  # whoever is given the name would read this in place of the parts
         return None if is_marked else next(partlist.siblings(self._archive), None)
 
-    def _is_same(self, listing: Listing) -> bool:
+    def _is_same_set(self) -> bool:
+        """Whether the set that is there is of this archive, in parts of this size."""
+        try:
+            listing = partlist.read_list(self._archive)
+        except DamagedBundle:
+            return False
         sizes = tuple(part.size for part in listing.parts)
         return (listing.inventory, sizes) == (self._inventory, self._files.sizes)
 

@@ -201,6 +201,18 @@ def test_a_whole_set_of_another_archive_is_never_written_over(archive: Path, tmp
     assert not [name for name in names(tmp_path) if "partial" in name]
 
 
+def test_a_set_whose_list_is_damaged_is_not_written_over(archive: Path, tmp_path: Path) -> None:
+    partlist.list_of(archive).write_bytes(b"{")
+    with pytest.raises(InvalidInput, match="not of this bundle"):
+        PartsCanvas(archive, SIZE, PART, INVENTORY)
+    assert not [name for name in names(tmp_path) if "partial" in name]
+
+
+def test_a_name_that_is_too_long_is_said_to_be_so() -> None:
+    with pytest.raises(InvalidInput, match="too long"):
+        partlist.archive_of(Path("x" * 300))
+
+
 def test_the_same_set_is_written_again_into_itself(archive: Path, tmp_path: Path) -> None:
     before = partlist.list_of(archive).read_bytes()
     numbered(archive, 2).write_bytes(b"?" * PART)
