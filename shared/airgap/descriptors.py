@@ -29,6 +29,7 @@ MANIFESTS: Final = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 IMAGE_CONFIGS: Final = frozenset({OCI_CONFIG, DOCKER_CONFIG})
 _IMAGE_LAYERS: Final = ("application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs.")
 _SCHEMA_1: Final = "application/vnd.docker.distribution.manifest.v1"
+_LAYERS: Final = ("application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs.")
 _FOREIGN: Final = ("nondistributable", "foreign")
 
 REF_NAME: Final = "org.opencontainers.image.ref.name"
@@ -89,6 +90,11 @@ class Descriptor:
     def is_foreign(self) -> bool:
         """Whether the content may not be distributed: the descriptor is kept, the bytes are not fetched."""
         return any(word in self.media_type for word in _FOREIGN)
+
+    @property
+    def is_file_system(self) -> bool:
+        """Whether the content is a layer that a container's files are made of."""
+        return self.media_type.startswith(_LAYERS)
 
     @property
     def hex(self) -> str:

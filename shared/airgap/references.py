@@ -14,6 +14,7 @@ from airgap.errors import InvalidReference
 
 DOCKER_HUB: Final = "docker.io"
 DEFAULT_TAG: Final = "latest"
+MADE_HERE: Final = "airgap.alt"  # in place of a host, of what packing made: RFC 9476 keeps `.alt` out of DNS for good
 NAME_LENGTH: Final = 255  # of the path; the host is not counted
 DIGEST_LENGTHS: Final = {"sha256": 64, "sha512": 128}
 

@@ -185,6 +185,20 @@ class RegistryFlags:
     ] = ""
 
 
+Naming = Annotated[
+    str,
+    flag(
+        "--naming",
+        help="What becomes of the source's name: strip its host, keep it, flat, or group=NAME.",
+        metavar="NAMING",
+    ),
+]
+MaxDepth = Annotated[
+    int,
+    flag("--max-depth", help="Components of a path at most; more are joined with dashes. 0: any.", min=0, metavar="N"),
+]
+
+
 @dataclass(frozen=True)
 class TargetFlags:
     """Where images are, once they are inside."""
@@ -195,9 +209,8 @@ class TargetFlags:
     lock: Annotated[
         Path | None, flag("--lock", help="What `push` wrote: where each image really is.", metavar="FILE")
     ] = None
-    naming: Annotated[
-        str, flag("--naming", help="Names at the target: strip, keep, flat or group=NAME.", metavar="NAMING")
-    ] = "strip"
+    naming: Naming = "strip"
+    max_depth: MaxDepth = 0
 
 
 @dataclass(frozen=True)

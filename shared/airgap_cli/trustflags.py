@@ -59,6 +59,9 @@ class LabelFlags:
     name: Annotated[
         str, flag("--name", help="What the bundle is called, whatever its file is; else as the file.", metavar="NAME")
     ] = ""
+    bundle_version: Annotated[
+        str, flag("--bundle-version", help="What you call this state of the bundle; else latest.", metavar="VERSION")
+    ] = ""
     sequence: Annotated[
         int | None,
         flag("--sequence", help="A number that grows with each bundle of this name.", min=0, max=2**53, metavar="N"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 
 from airgap import limits
 from airgap.errors import InvalidInput
@@ -79,12 +80,22 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def at_rate(count: int, rate: int) -> str:
+    """What moving so many bytes takes at a limit of bytes a second, as the end of a sentence; nothing without one."""
+    return f"; about {duration(count / rate)} at {size(rate)}/s" if rate else ""
+
+
 def plural(count: int, noun: str) -> str:
     """`1 image`, `2 images`, `0 images`; `registry` becomes `registries`."""
     if count == 1:
         return f"1 {noun}"
     many = noun[:-1] + "ies" if noun.endswith("y") and noun[-2:-1] not in "aeiou" else noun + "s"
     return f"{count:,} {many}"
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """`12 images, 1 chart, 3 files`, in the order given."""
+    return ", ".join(plural(count, noun) for noun, count in counts.items()) or plural(0, "image")
 
 
 def _printable(text: str) -> str:

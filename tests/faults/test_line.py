@@ -16,7 +16,7 @@ import pytest
 from tests.support.cli import SCRIPTS, check_refusal, kubectl_airgap
 from tests.support.faultproxy import Answer, Fault, FaultProxy, fault_proxy, storm
 from tests.support.images import add_image
-from tests.support.rawserver import raw_server
+from tests.support.rawserver import raw_server, tunnel
 from tests.support.registry import Registry
 from tests.support.stored import BLOBS, SIZE, Stored, fetch, impatient, push
 
@@ -27,7 +27,7 @@ from airgap.operations.environment import Access, Run
 from airgap.operations.sources import Sources
 from airgap.references import Reference
 from airgap.stores.memory import MemoryStore
-from airgap.stores.registry import Connections, RegistryStore
+from airgap.stores.registry import Connections, RegistryStore, Trust
 from airgap.stores.registry.line import Timeouts
 from airgap.stores.registry.retry import Patience
 from airgap.transfer import engine, events, plan
@@ -185,28 +185,27 @@ def test_f12_a_pause_that_nobody_would_sit_out_is_told_at_once(stored: Stored) -
     assert "same command again" in caught.value.hint
 
 
-def many_images(registry: Registry, count: int) -> tuple[MemoryStore, list[str]]:
-    """Small images in repositories of their own, pushed; and their names below the host."""
-    origin, names = MemoryStore(), []
-    for number in range(count):
-        name = registry.repository()
-        add_image(origin, f"{name}:1", seed=number)
-        names.append(name.partition("/")[2])
+def many_images(registry: Registry, count: int, folder: str) -> list[str]:
+    """Small images in repositories of their own, pushed; their names below the host, the same in each run."""
+    origin, names = MemoryStore(), [f"{folder}/{number}" for number in range(count)]
+    for number, name in enumerate(names):
+        add_image(origin, f"{registry.host}/{name}:1", seed=number)
     push(origin, [Reference.parse(f"{registry.host}/{name}:1") for name in names], registry)
-    return origin, names
+    return names
 
 
-def copy_all(names: list[str], proxy: FaultProxy, backoff: float) -> tuple[MemoryStore, RegistryStore, Connections]:
-    connections = Connections(workers=8, patience=Patience(backoff=backoff))
-    source, target = RegistryStore(connections), MemoryStore()
+def copy_all(names: list[str], proxy: FaultProxy, backoff: float) -> MemoryStore:
+    """Copy images through the proxy, eight things at a time."""
+    source = RegistryStore(Connections(workers=8, patience=Patience(backoff=backoff)))
+    target = MemoryStore()
     wanted = [Reference(proxy.host, name, "1") for name in names]
     graph = walk(source, wanted, workers=8)
     engine.run(plan.plan(graph, target, {name: name for name in wanted}), source, target, Conduct(workers=8))
-    return target, source, connections
+    return target
 
 
 def test_f13_a_storm_of_503_is_sat_out_with_few_requests(registry: Registry) -> None:
-    _, names = many_images(registry, 10)
+    names = many_images(registry, 10, "busy")
     with fault_proxy(registry.host) as calm:
         copy_all(names, calm, 0.05)
     with fault_proxy(registry.host) as proxy:
@@ -216,7 +215,7 @@ def test_f13_a_storm_of_503_is_sat_out_with_few_requests(registry: Registry) -> 
             return Fault(method, "", answer=answering(503)) if time.monotonic() < over else None
 
         proxy.weather = weather
-        target, _, _ = copy_all(names, proxy, 0.05)
+        target = copy_all(names, proxy, 0.05)
         assert time.monotonic() > over
         assert len(proxy.requests) <= 3 * len(calm.requests)
     assert all(f"{proxy.host}/{name}:1" in target.names for name in names)
@@ -226,13 +225,13 @@ def test_f13_a_storm_of_503_is_sat_out_with_few_requests(registry: Registry) -> 
 def test_f13_a_line_on_which_three_in_ten_requests_fail_carries_everything(
     registry: Registry, other_registry: Registry, seed: int
 ) -> None:
-    _, names = many_images(registry, 8)
-    weather = storm(seed, reset=0.1, status_503=0.1, status_429=0.1)
+    names = many_images(registry, 8, f"storm-{seed}")
     with fault_proxy(registry.host) as calm:
-        target, _, _ = copy_all(names, calm, 0.002)
+        copy_all(names, calm, 0.002)
     with fault_proxy(registry.host) as rough, fault_proxy(other_registry.host) as far:
-        rough.weather, far.weather = weather, storm(seed + 100, reset=0.1, status_503=0.1, status_429=0.1)
-        target, _, _ = copy_all(names, rough, 0.002)
+        for proxy in (rough, far):
+            proxy.weather = storm(seed, reset=0.1, status_503=0.1, status_429=0.1)
+        target = copy_all(names, rough, 0.002)
         assert len(rough.requests) <= 3 * len(calm.requests)
         wanted = {
             name: Reference(far.host, name.repository, "1") for name in map(Reference.parse, target.names) if name.tag
@@ -323,8 +322,6 @@ def test_headers_without_end_are_read_up_to_a_bound_and_not_asked_for_again(piec
 
 def plain_store(host: str, attempts: int = 3) -> RegistryStore:
     """A store that speaks plain HTTP and loses patience soon."""
-    from airgap.stores.registry import Trust
-
     trust = Trust(plain_http=frozenset({host}))
     return RegistryStore(Connections(trust, patience=Patience(attempts=attempts, backoff=0.01), timeouts=QUICK))
 
@@ -434,21 +431,26 @@ def test_a_host_that_has_answered_and_refuses_now_is_waited_for(stored: Stored) 
     asking.start()
     time.sleep(0.3)  # refused meanwhile
     with contextlib.closing(socket.create_server(("127.0.0.1", port), reuse_port=False)) as back:
-        pour = threading.Thread(target=_lead, args=(back, stored.registry.host), daemon=True)
-        pour.start()
+        leading = threading.Thread(target=lead, args=(back, stored.registry.host), daemon=True)
+        leading.start()
         asking.join(20)
     assert failures == []
 
 
-def _lead(listener: socket.socket, upstream: str) -> None:
-    from tests.support.rawserver import _pour
-
-    host, _, port = upstream.partition(":")
+def lead(listener: socket.socket, upstream: str) -> None:
     with contextlib.suppress(OSError):
         near, _ = listener.accept()
-        with near, socket.create_connection((host, int(port))) as far:
-            threading.Thread(target=_pour, args=(near, far), daemon=True).start()
-            _pour(far, near)
+        with near:
+            tunnel(near, upstream)
+
+
+def test_f27_twenty_redirects_in_a_row_are_followed_five_times(stored: Stored) -> None:
+    hops = [Fault("GET", f"^/hop/{n}$", answer=answering(307, Location=f"/hop/{n + 1}")) for n in range(1, 21)]
+    with fault_proxy(stored.registry.host, Fault("GET", BLOBS, answer=answering(307, Location="/hop/1"))) as proxy:
+        proxy.faults += hops
+        with pytest.raises(StoreError, match="redirects more than 5 times"):
+            fetch(stored, proxy)
+        assert asked(proxy, "/hop/") == 5
 
 
 @pytest.mark.undisturbed

@@ -186,6 +186,17 @@ def test_a_list_that_goes_on_at_another_host_is_not_followed(stored: Stored) -> 
     assert "another host" in notes[0]
 
 
+def test_a_list_on_as_many_pages_as_are_read_is_whole(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "REFERRER_PAGES", 2)
+    with fault_proxy(stored.registry.host) as proxy:
+        proxy.faults += [
+            Fault("GET", r"\?page=2$", answer=answered(list_of(stored.entries[1:]))),
+            Fault("GET", f"{stored.image.digest}$", answer=page(stored, 0, "<?page=2>; rel=next")),
+        ]
+        listed = impatient().referrers(stored.at(proxy), stored.image.digest)
+    assert (set(listed.digests), listed.doubt) == (stored.digests, "")
+
+
 def test_of_a_list_that_is_too_long_the_first_come_along(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "REFERRERS", 2)
     with fault_proxy(stored.registry.host, *api({stored.image.digest: stored.entries})) as proxy:

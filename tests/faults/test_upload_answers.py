@@ -205,3 +205,11 @@ def test_nginx_with_its_limit_is_understood_and_passed_in_chunks(registry: Regis
         assert "--chunk-size" in caught.value.hint
         store(chunk=CHUNK).put_blob(name, blob.descriptor, blob.content)
     check_stored(registry, name, blob)
+
+
+def test_where_no_way_is_taken_the_refusal_of_the_plainest_one_is_told(registry: Registry, blob: Blob) -> None:
+    unsupported = answering(405, b'{"errors":[{"code":"UNSUPPORTED","message":"no chunks here"}]}')
+    invalid = answering(400, b'{"errors":[{"code":"SIZE_INVALID","message":"layers of this size are not taken"}]}')
+    faults = [Fault("PATCH", UPLOADS, 9, answer=unsupported), Fault("PUT", UPLOADS, 9, answer=invalid)]
+    with fault_proxy(registry.host, *faults) as proxy, pytest.raises(StoreError, match="of this size"):
+        store(chunk=CHUNK).put_blob(repository(registry, proxy.host), blob.descriptor, blob.content)

@@ -220,7 +220,7 @@ def test_f53_an_older_bundle_is_replaced_in_one_step_and_parts_do_not_hide_behin
     write(place)
     assert list(content(tmp_path)) == ["x.tar"]
     with places.open_bundle(str(place), Run()) as bundle:
-        assert verify.verify(bundle, Run()).images == len(NAMES)
+        assert verify.verify(bundle, Run()).counts == {"image": len(NAMES)}
 
 
 def test_f53_a_partial_file_that_is_a_link_is_not_followed(tmp_path: Path, split: int) -> None:

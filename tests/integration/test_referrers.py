@@ -69,7 +69,7 @@ def bundle(signed: Signed, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("signed") / "x.tar"
     done = kubectl_airgap("pack", "--image", signed.name, "-o", path)
     assert done.returncode == 0, done.stderr
-    assert "packed 1 image and 4 referrers" in done.stderr
+    assert "packed 1 image, 4 referrers" in done.stderr
     assert "note:" not in done.stderr
     return path
 
@@ -94,7 +94,7 @@ def test_what_is_attached_comes_along_and_says_what_it_is_about(signed: Signed, 
 def test_inspect_counts_referrers_and_lists_images(signed: Signed, bundle: Path) -> None:
     assert kubectl_airgap("inspect", bundle, "-o", "name").stdout == f"{signed.name}\n"
     lines = kubectl_airgap("inspect", bundle).stdout.splitlines()
-    assert lines[0].split() == ["IMAGE", "PLATFORMS", "SIZE", "SHARED", "REFERRERS"]
+    assert lines[0].split() == ["NAME", "KIND", "PLATFORMS", "SIZE", "SHARED", "REFERRERS"]
     assert [line.split()[-1] for line in lines[1:]] == ["4"]
 
 
@@ -131,7 +131,7 @@ def test_they_arrive_in_the_repository_of_their_image_with_digests_and_tags_as_t
     prefix = other_registry.repository()
     done = kubectl_airgap("push", bundle, prefix, "--lock", tmp_path / "lock.yaml")
     assert done.returncode == 0, done.stderr
-    assert "pushed 1 image and 4 referrers" in done.stderr
+    assert "pushed 1 image, 4 referrers" in done.stderr
     there = f"{prefix}/{signed.path}"
     store = store_for(other_registry)
     for signature in signed.signatures:
@@ -195,13 +195,13 @@ def test_what_was_pushed_can_be_packed_again_with_all_that_is_attached(
     assert kubectl_airgap("push", bundle, prefix).returncode == 0
     image = f"{prefix}/{signed.path}:1"
     done = kubectl_airgap("pack", "--image", image, "-o", tmp_path / "x.tar")
-    assert "packed 1 image and 4 referrers" in done.stderr
+    assert "packed 1 image, 4 referrers" in done.stderr
 
 
 def test_what_is_attached_to_platforms_left_out_is_left_out(signed: Signed, tmp_path: Path) -> None:
     path = tmp_path / "x.tar"
     done = kubectl_airgap("pack", "--image", signed.name, "--platform", "linux/amd64", "-o", path)
-    assert "packed 1 image and 3 referrers" in done.stderr
+    assert "packed 1 image, 3 referrers" in done.stderr
     rows = kubectl_airgap("inspect", path, "-o", "json").json["items"]
     assert str(signed.signatures[1]) not in {row["reference"] for row in rows}
     assert kubectl_airgap("verify", path).returncode == 0
@@ -216,7 +216,7 @@ def test_a_new_index_leaves_behind_what_is_about_the_old_one_and_says_so(
     prefix = other_registry.repository()
     done = kubectl_airgap("push", path, prefix, "--filter-index")
     assert done.returncode == 0, done.stderr
-    assert "pushed 1 image and 1 referrer" in done.stderr
+    assert "pushed 1 image, 1 referrer" in done.stderr
     left = done.stderr.partition("3 referrers left in the bundle")[2]
     for reference in (signed.signatures[0], signed.signatures[2], f"{signed.repository}@{signed.parts.digest}"):
         assert str(reference) in left
@@ -245,7 +245,7 @@ def test_a_list_that_cannot_be_written_fails_what_is_on_it_and_no_image(
     done = kubectl_airgap("push", bundle, prefix, *flags, "--keep-going")
     assert done.returncode == 5
     assert f"{signed.repository}@{signed.parts.digest}: " in done.stderr
-    assert "pushed 1 image and 3 referrers" in done.stderr
+    assert "pushed 1 image, 3 referrers" in done.stderr
     locked = yaml.safe_load((tmp_path / "lock.yaml").read_text())["images"]
     assert [image["source"] for image in locked] == [signed.name]
     assert get_tag(there, tag) == store.blobs[theirs.digest]
@@ -254,7 +254,7 @@ def test_a_list_that_cannot_be_written_fails_what_is_on_it_and_no_image(
 def test_a_dry_run_counts_them_and_names_the_images(signed: Signed, tmp_path: Path) -> None:
     done = kubectl_airgap("pack", "--image", signed.name, "--dry-run", "-o", tmp_path / "x.tar")
     assert done.stdout == f"{signed.name}@{signed.index.digest}\n"
-    assert "would write 1 image and 4 referrers" in done.stderr
+    assert "would write 1 image, 4 referrers" in done.stderr
 
 
 def test_a_delta_of_a_new_signature_carries_the_signature_only(
@@ -303,7 +303,7 @@ def test_a_registry_with_the_api_is_asked_by_it(plain: Plain, registry: Registry
     with fault_proxy(registry.host, *rules) as proxy:
         done = kubectl_airgap("pack", "--image", f"{proxy.host}/{plain.repository}:1", "-o", tmp_path / "x.tar")
     assert done.returncode == 0, done.stderr
-    assert "packed 1 image and 2 referrers" in done.stderr
+    assert "packed 1 image, 2 referrers" in done.stderr
     assert not [r for r in proxy.requests if r.endswith(f"/manifests/sha256-{plain.image.hex}")]
 
 
@@ -316,7 +316,7 @@ def test_where_the_target_has_the_api_no_tag_is_written(
     with fault_proxy(other_registry.host, *api({plain.image.digest: map(entry, plain.parts)})) as proxy:
         done = kubectl_airgap("push", path, proxy.host)
     assert done.returncode == 0, done.stderr
-    assert "pushed 1 image and 2 referrers" in done.stderr
+    assert "pushed 1 image, 2 referrers" in done.stderr
     assert not [request for request in proxy.requests if "sha256-" in request]
     for part in plain.parts:
         there = Reference.parse(f"{other_registry.host}/{plain.repository}@{part.digest}")

@@ -69,8 +69,9 @@ class FaultProxy:
     faults: list[Fault] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     logins: list[str] = field(default_factory=list)
+    cookies: list[str] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)  # of requests that were answered in the server's place
     sent: dict[str, int] = field(default_factory=dict)  # path → body bytes that went to the client
-    rate: int = 0  # bytes a second of each body, either way; 0 is no limit
     weather: Callable[[str, str], Fault | None] | None = None  # method and path → what happens besides `faults`
     received: list[tuple[str, int]] = field(default_factory=list)  # method and body bytes of each request
     answers: list[tuple[str, int]] = field(default_factory=list)  # "METHOD path" and the status it was given
@@ -94,13 +95,6 @@ class FaultProxy:
 
 
 _LOCK = threading.Lock()
-_PIECE = 65_536
-
-
-def _sizes(length: int) -> list[int]:
-    """The sizes of the pieces that so many bytes are moved in."""
-    whole, rest = divmod(length, _PIECE)
-    return [_PIECE] * whole + [rest] * (rest > 0)
 
 
 def storm(seed: int, *, reset: float = 0.1, **answers: float) -> Callable[[str, str], Fault | None]:
@@ -168,10 +162,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         with _LOCK:
             state.requests.append(f"{self.command} {self.path}")
             state.logins.append(self.headers.get("Authorization", ""))
+            state.cookies.append(self.headers.get("Cookie", ""))
         body = self._read_body()
         with _LOCK:
             state.received.append((self.command, len(body)))
         fault = state.take(self.command, self.path, self.headers, len(body))
+        if fault and fault.answer:
+            state.bodies.append(body)
         if fault and fault.break_after is not None:
             self._forward_part(body, fault.break_after)
             self._reset()
@@ -188,13 +185,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _read_body(self) -> bytes:
         length = int(self.headers.get("Content-Length") or 0)
-        pieces = [self._paced(self.rfile.read(size)) for size in _sizes(length)]
-        return b"".join(pieces)
-
-    def _paced(self, piece: bytes) -> bytes:
-        if self.proxy.rate:
-            time.sleep(len(piece) / self.proxy.rate)
-        return piece
+        return self.rfile.read(length) if length else b""
 
     def _forward(self, body: bytes) -> Answer:
         headers = {key: value for key, value in self.headers.items() if key.lower() != "connection"}
@@ -238,8 +229,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         elif fault and fault.drip is not None:
             self._drip(body, fault)
         else:
-            for start in range(0, len(body), _PIECE):
-                self.wfile.write(self._paced(body[start : start + _PIECE]))
+            self.wfile.write(body)
         if fault and fault.reset_after is not None:
             self._reset()
         elif fault and fault.close_after is not None:
@@ -307,7 +297,7 @@ def sink(address: str = "127.0.0.2", body: bytes = b"") -> Iterator[Sink]:
             self.end_headers()
             self.wfile.write(state.body)
 
-        do_POST = do_PUT = do_GET
+        do_HEAD = do_POST = do_PUT = do_GET
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""

@@ -81,11 +81,7 @@ def forward_proxy(upstream: str, login: str = "") -> Iterator[FaultProxy]:
             state.requests.append(f"{self.command} {self.path}")
             self.send_response(200)
             self.end_headers()
-            host, _, port = upstream.partition(":")
-            with socket.create_connection((host, int(port))) as far:
-                there = threading.Thread(target=_pour, args=(self.connection, far), daemon=True)
-                there.start()
-                _pour(far, self.connection)
+            tunnel(self.connection, upstream)
             self.close_connection = True
 
         do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = _handle
@@ -94,6 +90,14 @@ def forward_proxy(upstream: str, login: str = "") -> Iterator[FaultProxy]:
     state.host = f"127.0.0.1:{server.server_port}"
     with _serving(server):
         yield state
+
+
+def tunnel(near: socket.socket, upstream: str) -> None:
+    """Connect somebody with `upstream` (HOST:PORT) until either hangs up."""
+    host, _, port = upstream.partition(":")
+    with socket.create_connection((host, int(port))) as far:
+        threading.Thread(target=_pour, args=(near, far), daemon=True).start()
+        _pour(far, near)
 
 
 def _pour(source: socket.socket, target: socket.socket) -> None:

@@ -13,9 +13,10 @@ import subprocess
 import threading
 import time
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 from uuid import uuid4
 
 import pytest
@@ -186,13 +187,32 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return make_authority(tmp_path_factory.mktemp("authority"))
 
 
-def make_authority(directory: Path, *, good_for_days: int = 2) -> Authority:
-    """Make one; a negative number of days gives one that has expired."""
+LOOPBACK: Final = ("localhost", "127.0.0.1")
+
+
+def make_authority(
+    directory: Path,
+    *,
+    good_for_days: int = 2,
+    leaf_days: int = 2,
+    names: Sequence[str] = LOOPBACK,
+    self_signed: bool = False,
+) -> Authority:
+    """Make one; a negative number of days gives one that has expired.
+
+    Args:
+        directory: where its files go.
+        good_for_days: the CA.
+        leaf_days: the certificate that it signs.
+        names: whom that certificate is for.
+        self_signed: the certificate is signed by its own key instead.
+    """
     ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
     ca = _certificate(ca_name, ca_name, ca_key.public_key(), ca_key, is_ca=True, days=good_for_days)
-    leaf = _certificate(name, ca_name, key.public_key(), ca_key, is_ca=False)
+    issuer, signer = (name, key) if self_signed else (ca_name, ca_key)
+    leaf = _certificate(name, issuer, key.public_key(), signer, is_ca=False, days=leaf_days, names=names)
     made = Authority(directory / "ca.crt", directory / "tls.crt", directory / "tls.key")
     made.ca_file.write_bytes(ca.public_bytes(serialization.Encoding.PEM))
     made.certificate.write_bytes(leaf.public_bytes(serialization.Encoding.PEM))
@@ -208,9 +228,9 @@ def _certificate(
     *,
     is_ca: bool,
     days: int = 2,
+    names: Sequence[str] = LOOPBACK,
 ) -> x509.Certificate:
     now = datetime.datetime.now(datetime.UTC)
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -220,9 +240,16 @@ def _certificate(
         .not_valid_before(now - datetime.timedelta(days=30))
         .not_valid_after(now + datetime.timedelta(days=days))
         .add_extension(x509.BasicConstraints(is_ca, None), critical=True)
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
         .sign(signer, hashes.SHA256())
     )
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
 
 
 def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:

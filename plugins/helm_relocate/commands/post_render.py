@@ -36,7 +36,8 @@ def post_render(
     from airgap.relocation.manifests import relocate
 
     try:
-        done = relocate(sys.stdin.buffer.read(), "rendered", rule(target.to, target.naming, target.lock))
+        wanted = rule(target.to, target.naming, target.lock, target.max_depth)
+        done = relocate(sys.stdin.buffer.read(), "rendered", wanted)
         if done.outside and not allow_incomplete:
             lines = tuple(f"{problem.place}: {problem.reason}" for problem in done.outside)
             raise IncompleteError("images would still come from outside:", lines)

@@ -93,7 +93,13 @@ def relocate(
 
     values_only = bool(place.values_only)
     request = operation.Request(
-        chart, target.to, target.naming, target.lock, _rendering(rendering), values_only=values_only
+        chart,
+        target.to,
+        target.naming,
+        target.lock,
+        _rendering(rendering),
+        values_only=values_only,
+        max_depth=target.max_depth,
     )
     _refuse_two_places(place)
     done = operation.plan(request)

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from airgap_cli import render
 from airgap_cli.options import BundlePlace, Format, Output, flag, grouped
 from airgap_cli.trustflags import TrustFlags
-from airgap_cli.words import plural, size
+from airgap_cli.words import counted, plural, size
 
 if TYPE_CHECKING:
     from airgap.bundles.reader import Bundle
-    from airgap.operations.inspect import Contents, ImageRow
+    from airgap.operations.inspect import Contents, Row
 
 
 @grouped
@@ -24,9 +24,9 @@ def inspect(
 ) -> None:
     """Say what is inside a bundle, and why.
 
-    Every image with its size, what it shares with others, how many signatures and other referrers came with it, and
-    who asked for it. Reads only the leading members and the manifests, of what is piped in (-) too; nothing is
-    unpacked.
+    Every image, chart and set of files with its size, what it shares with others, how many signatures and other
+    referrers came with it, and who asked for it. Reads only the leading members and the manifests, of what is piped in
+    (-) too; nothing is unpacked.
 
     \b
     Examples:
@@ -48,9 +48,9 @@ def inspect(
             return
         found, about = contents(opened), _about(opened)
     if output is Format.NAME:
-        render.names(str(row.reference) for row in found.images)
+        render.names(str(row.reference) for row in found.asked)
     elif output in (Format.JSON, Format.YAML):
-        render.document("BundleContents", [_to_json(row) for row in found.items], output, size=found.size, **about)
+        render.document("BundleContents", [_to_json(row) for row in found.rows], output, size=found.size, **about)
     else:
         _table(found, wide=output is Format.WIDE)
         said = ", ".join(f"{key} {value}" for key, value in about.items() if value not in (None, ""))
@@ -72,17 +72,18 @@ def _about(bundle: Bundle) -> dict[str, str | int | None]:
 
 
 def _table(found: Contents, *, wide: bool) -> None:
-    header = ["IMAGE", "PLATFORMS", "SIZE", "SHARED", "REFERRERS"] + (["DIGEST", "WHY"] if wide else [])
+    header = ["NAME", "KIND", "PLATFORMS", "SIZE", "SHARED", "REFERRERS"] + (["DIGEST", "WHY"] if wide else [])
     rows = []
-    for row in found.images:
-        cells = [str(row.reference), ",".join(row.platforms), size(row.size), size(row.shared), str(row.referrers)]
+    for row in found.asked:
+        cells = [str(row.reference), row.kind, ",".join(row.platforms), size(row.size), size(row.shared)]
+        cells.append(str(row.referrers))
         rows.append([*cells, row.digest, "; ".join(row.why)] if wide else cells)
     render.table(header, rows)
     blobs = plural(found.blobs, "blob")
-    render.say(f"{plural(len(found.images), 'image')}, {blobs}, {size(found.size)} on disk")
+    render.say(f"{counted(found.counts)} in {blobs}, {size(found.size)} on disk")
 
 
-def _to_json(row: ImageRow) -> dict[str, Any]:
+def _to_json(row: Row) -> dict[str, Any]:
     return {
         "kind": row.kind,
         **({"subject": row.subject} if row.subject else {}),
@@ -92,4 +93,5 @@ def _to_json(row: ImageRow) -> dict[str, Any]:
         "size": row.size,
         "shared": row.shared,
         "why": list(row.why),
+        **({"files": list(row.files)} if row.files else {}),
     }

@@ -20,7 +20,7 @@ from airgap_cli.options import (
 )
 from airgap_cli.reports import check_complete, print_report
 from airgap_cli.trustflags import LabelFlags, TrustFlags
-from airgap_cli.words import duration, parse_size, plural, size
+from airgap_cli.words import at_rate, counted, duration, parse_size, plural, size
 
 if TYPE_CHECKING:
     from airgap.operations.environment import Run
@@ -50,6 +50,13 @@ def pack(
     include_off: Annotated[
         bool, flag("--include-off", help="Also images that only chart features which are off would need.")
     ] = False,
+    file: Annotated[
+        list[str] | None,
+        flag("--file", help="Also this file or directory, under another name if wanted.", metavar="PATH[=NAME]"),
+    ] = None,
+    images_only: Annotated[
+        bool, flag("--images-only", help="Leave out the charts and manifests themselves, and pack their images.")
+    ] = False,
     since: Annotated[
         str,
         flag(
@@ -70,9 +77,9 @@ def pack(
 ) -> None:
     """Put the images that manifests and charts need into one file.
 
-    Signatures, attestations and other things that registries list as referring to an image come along with it.
-    The file is a plain tar and an OCI image layout: skopeo, ctr, podman and docker read it too. A run that was cut
-    leaves BUNDLE.partial; the same command goes on from there.
+    The charts and manifests come along, what --file names, and the signatures, attestations and other things that
+    registries list as referring to an image. The file is a plain tar and an OCI image layout: skopeo, ctr, podman and
+    docker read it too. A run that was cut leaves BUNDLE.partial; the same command goes on from there.
 
     With --split the file comes in parts, BUNDLE.001 and so on, and BUNDLE.parts.json, which tells them apart: every
     command takes them as they are. With -o - it goes to standard output, and needs no disk.
@@ -83,12 +90,13 @@ def pack(
       kubectl airgap pack --chart ./shop --platform linux/amd64 -o shop.tar
       kubectl airgap pack --images-file images.txt --mirror docker.io=mirror.local/hub -o app.tar
       kubectl airgap pack -f deploy/ --since app.tar -o app-2.tar
+      kubectl airgap pack --chart ./shop --file bin/tool --file docs=manual -o shop.tar
       kubectl airgap pack -f deploy/ --split 4GB -o /media/stick/app.tar
       kubectl airgap pack -f deploy/ -o - | ssh jump kubectl airgap push - registry.internal:5000/apps
       kubectl airgap pack -f deploy/ --name app --sequence 3 --expires 90d --sign-key sign.key -o app-3.tar
     """
     from airgap.bundles.freshness import expiry
-    from airgap.operations import images, places
+    from airgap.operations import artifacts, images, places
     from airgap.operations import pack as operation
     from airgap.platforms import Platform
     from airgap_cli.progress import Progress
@@ -103,23 +111,28 @@ def pack(
         since=since,
         split=parse_size(split) if split else 0,
         name=label.name,
+        version=label.bundle_version,
         sequence=label.sequence,
         expires=expiry(label.expires, now()) if label.expires else "",
         key=signing_key(label.sign_key, label.sign_password_file) if label.sign_key else None,
     )
+    wanted = artifacts.Wanted(wishes.label(output), tuple(file or ()), images_only)
     places.check_new(output, wishes.split)
     if report is not None and output == places.STREAM:
         raise InvalidInput("--report and the bundle cannot both go to standard output", hint="name a file with -o")
-    with Progress("packing", quiet=quiet) as progress:
+    with (
+        Progress("packing", quiet=quiet) as progress,
+        artifacts.gathered(sources_of(sources), wanted) as (held, made),
+    ):
         run = trusting(run_of(registries, concurrency, progress, mirror or ()), trust.verify_key)
-        found = images.find_images(sources_of(sources))
+        found = images.find_images(held, optional=bool(made))
         if not include_off:
             found, off = operation.without_off(found)
             for reference in () if quiet else off:
                 render.say(f"not packed: {reference}, which only a feature that is off needs; --include-off packs it")
-        packing = operation.prepare(found, output, wishes, run)
+        packing = operation.prepare(found, output, wishes, run, made)
         if dry_run:
-            _say_plan(packing)
+            _say_plan(packing, run.access.rate)
             _say_allowances(run)
             return
         packed = operation.write(packing, run)
@@ -141,8 +154,10 @@ def _say(packed: Packed, packing: Packing, seconds: float) -> None:
     absent = packing.composition.inventory.absent
     spared = f"; {size(sum(row.size for row in absent))} are left to the other side" if absent else ""
     parts = f" in {plural(packing.parts, 'part')}" if packing.parts else ""
-    what = f"packed {_counted(packing)} into {place}: {size(packed.size)}{parts}"
+    what = f"packed {counted(packing.counts)} into {place}: {size(packed.size)}{parts}"
     render.say(f"{what}, {fetched}{kept}{spared}")
+    if not packing.composition.docker_readable:
+        render.say("nothing in it is an image, so `docker load` and `podman load` find nothing in it")
     _say_sparse(packing)
     if is_stream:
         return
@@ -151,26 +166,21 @@ def _say(packed: Packed, packing: Packing, seconds: float) -> None:
     )
 
 
-def _counted(packing: Packing) -> str:
-    referrers = plural(len(packing.referrers), "referrer")
-    return plural(len(packing.images), "image") + (f" and {referrers}" if packing.referrers else "")
-
-
 def _say_sparse(packing: Packing) -> None:
     if packing.sparse:
         images = plural(len(packing.sparse), "image")
         render.say(f"of {images} other platforms stay behind; a registry that wants all takes push --filter-index")
 
 
-def _say_plan(packing: Packing) -> None:
+def _say_plan(packing: Packing, rate: int) -> None:
     layout = packing.composition.layout
-    for item in packing.images:
+    for item in packing.asked:
         render.names([str(item.reference if item.reference.digest else item.reference.with_digest(item.digest))])
     blobs = plural(len(layout.blobs), "blob")
     parts = f", {plural(packing.parts, 'part')}" if packing.parts else ""
-    render.say(f"would write {_counted(packing)} to {packing.place}: {size(packing.size)} in {blobs}{parts}")
-    if packing.free is not None:
-        render.say(f"{size(packing.free)} are free there")
+    render.say(f"would write {counted(packing.counts)} to {packing.place}: {size(packing.size)} in {blobs}{parts}")
+    free = f"{size(packing.free)} are free there" if packing.free is not None else "it needs no disk"
+    render.say(f"{free}{at_rate(packing.size, rate)}")
     _say_sparse(packing)
     if packing.free is not None and packing.size > packing.free:
         render.say(f"that does not fit: {size(packing.size - packing.free)} are missing")

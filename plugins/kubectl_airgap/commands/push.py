@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,8 @@ from airgap_cli.options import (
     Concurrency,
     DryRun,
     KeepGoing,
+    MaxDepth,
+    Naming,
     Quiet,
     RegistryFlags,
     Report,
@@ -21,7 +24,7 @@ from airgap_cli.options import (
 )
 from airgap_cli.reports import check_complete, print_plan, print_report
 from airgap_cli.trustflags import FreshnessFlags, TrustFlags
-from airgap_cli.words import duration, parse_chunk, plural, size
+from airgap_cli.words import at_rate, counted, duration, parse_chunk, plural, size
 
 if TYPE_CHECKING:
     from airgap.operations.push import Push, Pushed
@@ -36,10 +39,8 @@ def push(
     registries: RegistryFlags,
     trust: TrustFlags,
     freshness: FreshnessFlags,
-    naming: Annotated[
-        str,
-        flag("--naming", help="What becomes of the source's name: strip its host, keep it, flat, or group=NAME."),
-    ] = "strip",
+    naming: Naming = "strip",
+    max_depth: MaxDepth = 0,
     lock: Annotated[
         Path | None,
         flag("--lock", help="Where to write what is where now; else BUNDLE.lock.yaml.", metavar="FILE"),
@@ -48,8 +49,14 @@ def push(
         bool,
         flag("--filter-index", help="Make new indexes of the platforms that are there, for registries that want all."),
     ] = False,
+    images_only: Annotated[
+        bool, flag("--images-only", help="Leave out charts, manifests and files, for registries that take none.")
+    ] = False,
     no_referrers: Annotated[
         bool, flag("--no-referrers", help="Leave signatures, attestations and other attached things in the bundle.")
+    ] = False,
+    create_projects: Annotated[
+        bool, flag("--create-projects", help="If it is a Harbor, make the projects that are not there, private ones.")
     ] = False,
     chunk_size: Annotated[
         str,
@@ -63,9 +70,12 @@ def push(
 ) -> None:
     """Put a bundle's images into a registry, with proof.
 
-    Each tag is asked for again afterwards. What the registry has already is not sent again, so the same command
-    goes on where a run was cut. The lock it writes is what relocation takes. - reads a bundle that is piped in:
-    what is missing is sent as it passes, without a disk, and named once the whole was right.
+    Charts are put below charts/, manifests and files below manifests/ and files/. Each tag is asked for again
+    afterwards. What the registry has already is not sent again, so the same command goes on where a run was cut. The
+    lock it writes is what relocation takes.
+
+    - reads a bundle that is piped in: what is missing is sent as it passes, without a disk, and named once the whole
+    was right.
 
     \b
     Examples:
@@ -82,17 +92,16 @@ def push(
     from airgap_cli.running import run_of
     from airgap_cli.trustflags import trusting
 
-    relocation = Relocation.to(target, naming)
+    relocation = Relocation.to(target, naming, max_depth=max_depth)
     chunk = parse_chunk(chunk_size) if chunk_size else 0
+    wishes = operation.Wishes(filter_index, images_only, not no_referrers, create_projects, chunk, dry_run)
     with Progress("pushing", quiet=quiet) as progress:
         run = trusting(run_of(registries, concurrency, progress), trust.verify_key, freshness)
         with places.open_bundle(bundle, run) as opened:
             place = lock or places.beside(bundle, ".lock.yaml", opened)
-            prepared = operation.prepare(
-                opened, relocation, run, filter_index=filter_index, chunk=chunk, with_referrers=not no_referrers
-            )
+            prepared = operation.prepare(opened, relocation, run, wishes)
             if dry_run:
-                _say_plan(prepared, report)
+                _say_plan(prepared, report, run.access.rate)
                 return
             pushed = operation.execute(prepared, run, keep_going=keep_going)
         if pushed.lock.entries:
@@ -101,26 +110,40 @@ def push(
     if report is not None:
         print_report(pushed.report, report)
     if not quiet:
+        if prepared.projects:
+            render.say(f"made {plural(len(prepared.projects), 'project')} there: {', '.join(prepared.projects)}")
         _say(pushed, prepared, target, place, seconds)
     check_complete(pushed.failures, "pushed")
 
 
 def _say(pushed: Pushed, prepared: Push, target: str, place: Path, seconds: float) -> None:
     done = pushed.report
-    images = plural(len(pushed.lock.entries), "image")
-    images += f" and {plural(pushed.referrers, 'referrer')}" if pushed.referrers else ""
     sent = f"{size(done.bytes)} sent in {duration(seconds)}" if done.bytes else "nothing was left to send"
     shared = f", {plural(done.mounted, 'blob')} taken over from repositories there" if done.mounted else ""
-    render.say(f"pushed {images} to {target}: {sent}{shared}; each tag was asked for again and is right")
-    _say_left(prepared)
-    if not pushed.lock.entries:
-        return
-    render.say(f"the lock is {place}")
     render.say(
-        "\nnext: point what needs them there\n"
-        f"  kubectl airgap relocate -f MANIFESTS --lock {place} -o OUT/\n"
-        f"  helm relocate CHART --to {target} --lock {place} -o OUT/"
+        f"pushed {counted(pushed.counts)} to {target}: {sent}{shared}; each tag was asked for again and is right"
     )
+    if pushed.lock.entries:
+        render.say(f"the lock is {place}")
+    for line in _next(pushed, target, place):
+        render.say(line)
+
+
+def _next(pushed: Pushed, target: str, place: Path) -> Iterator[str]:
+    """What is needed next: images under their new names, then the charts that are there too."""
+    charts = [f"oci://{chart.name} --version {chart.tag.replace('_', '+')}" for chart in pushed.charts if chart.tag]
+    if pushed.lock.entries:
+        yield "\nnext: point what needs them there"
+        yield f"  kubectl airgap relocate -f MANIFESTS --lock {place} -o OUT/"
+        for chart in charts or ["CHART"]:
+            yield f"  helm relocate {chart} --to {target} --lock {place} -o OUT/"
+        if charts:
+            yield "\nor let helm do that as it installs"
+    elif charts:
+        yield "\nnext:"
+    renderer = f" --post-renderer relocate-images --post-renderer-args --lock={place}" if pushed.lock.entries else ""
+    for chart in charts:
+        yield f"  helm install NAME {chart}{renderer}"
 
 
 def _say_left(prepared: Push) -> None:
@@ -131,14 +154,16 @@ def _say_left(prepared: Push) -> None:
         render.say(f"  {reference}")
 
 
-def _say_plan(prepared: Push, report: ReportFormat | None) -> None:
+def _say_plan(prepared: Push, report: ReportFormat | None, rate: int) -> None:
     if report is not None:
         print_plan(prepared.plan, report)
         return
+    if prepared.projects:
+        render.say(f"would make {plural(len(prepared.projects), 'project')}: {', '.join(prepared.projects)}")
     for publish in prepared.plan.images:
         state = "is there" if publish.complete else f"{publish.image.root.digest}"
         render.names([f"{publish.image.reference} -> {publish.target} ({state})"])
     todo = prepared.plan
     cost = f"{size(todo.bytes)} in {plural(len(todo.copies), 'blob')}, about {plural(todo.requests, 'request')}"
-    render.say(f"would send {cost}")
+    render.say(f"would send {cost}{at_rate(todo.bytes, rate)}")
     _say_left(prepared)

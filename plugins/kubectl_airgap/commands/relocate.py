@@ -44,7 +44,7 @@ def relocate(
     from airgap.operations.sources import Sources
 
     sources = Sources(manifests=tuple(filename or ()), recursive=recursive)
-    plan = operation.plan(sources, operation.rule(target.to, target.naming, target.lock))
+    plan = operation.plan(sources, operation.rule(target.to, target.naming, target.lock, target.max_depth))
     only_looking = outcome.check or outcome.dry_run
     _refuse_many(plan, output, silent=outcome.diff or only_looking or in_place)
     if outcome.diff:

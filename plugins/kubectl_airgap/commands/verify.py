@@ -4,7 +4,7 @@ from airgap import limits
 from airgap_cli import render
 from airgap_cli.options import BundlePlace, Concurrency, Quiet
 from airgap_cli.trustflags import OwnVerifyKey
-from airgap_cli.words import duration, plural, size
+from airgap_cli.words import counted, duration, plural, size
 
 
 def verify(
@@ -39,8 +39,7 @@ def verify(
             proved = prove(opened, run)
         seconds = progress.seconds
     if not quiet:
-        referrers = f", {plural(proved.referrers, 'referrer')}" if proved.referrers else ""
-        what = f"{plural(proved.images, 'image')}{referrers}, {plural(proved.blobs, 'blob')}, {size(proved.bytes)}"
+        what = f"{counted(proved.counts)}, {plural(proved.blobs, 'blob')}, {size(proved.bytes)}"
         render.say(f"{opened.place} is whole: {what}, hashed in {duration(seconds)}")
         if opened.signer is not None:
             render.say(f"it is signed with {opened.signer.place}, {opened.signer.fingerprint}")

@@ -91,33 +91,23 @@ def compose(
         label.expires,
     )
     written = inventories.dumps(inventory)
-    others = documents_for_others(graph, inventory, written, offsets)
+    others = documents_for_others(graph, written, offsets)
     signature = [(SIGNATURE_FILE, sign(written))] if sign else []
     members = [(LAYOUT_FILE, LAYOUT), (INVENTORY_FILE, written), *signature, *others.items()]
     return Composition(inventory, ArchiveLayout.of(members, blobs), DOCKER_FILE in others)
 
 
-def documents_for_others(
-    graph: Graph, inventory: Inventory, written: bytes, present: Container[str]
-) -> dict[str, bytes]:
+def documents_for_others(graph: Graph, inventory: bytes, present: Container[str]) -> dict[str, bytes]:
     """What other tools read in place of the inventory; it follows from the images, and names the inventory's digest.
 
-    Of a delta, only images whose content is all here are told: others would be read as damaged. Referrers are listed
-    without a name, as other tools do: containerd unpacks whatever has one, and stops at what is no image.
-
-    Args:
-        graph: of everything.
-        inventory: which of it are referrers.
-        written: the inventory's own bytes.
-        present: digests of the content that is here.
+    Of a delta, only images whose content is all here are told: others would be read as damaged.
     """
-    complete = [image for image in graph.images if all(blob.digest in present for blob in graph.blobs_of(image))]
-    images = tuple(image for image in complete if image.reference not in inventory.owners)
-    referrers = (image.root for image in complete if image.reference in inventory.owners)
-    names = ((image.reference, image.root) for image in images)
-    docker = _docker_document(replace(graph, images=images))
+    graph = _complete(graph, present)
+    names = ((image.reference, image.root) for image in graph.images)
+    artifacts = {image.root.digest for image in graph.images if not _can_run(graph, image.root)}
+    docker = _docker_document(graph)
     return {
-        INDEX_FILE: index_document(names, {INVENTORY_DIGEST: digest_of(written)}, referrers),
+        INDEX_FILE: index_document(names, {INVENTORY_DIGEST: digest_of(inventory)}, artifacts),
         **({DOCKER_FILE: docker} if docker else {}),
     }
 
@@ -167,6 +157,19 @@ def _docker_document(graph: Graph) -> bytes:
     for entry in ordered:
         entry["RepoTags"] = sorted(set(entry["RepoTags"]))
     return strictjson.dumps(ordered) if ordered else b""
+
+
+def _complete(graph: Graph, present: Container[str]) -> Graph:
+    images = (image for image in graph.images if all(blob.digest in present for blob in graph.blobs_of(image)))
+    return replace(graph, images=tuple(images))
+
+
+def _can_run(graph: Graph, root: Descriptor) -> bool:
+    """Whether a runtime could unpack it: charts, files, signatures and the like have layers of other kinds."""
+    node = graph.nodes[root.digest]
+    if root.is_index:
+        return any(_can_run(graph, child) for child in node.wanted if child.is_manifest)
+    return node.manifest.is_image and all(layer.is_file_system for layer in node.manifest.layers)
 
 
 def _runnable(graph: Graph, root: Descriptor) -> Manifest | None:

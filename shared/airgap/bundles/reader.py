@@ -155,7 +155,7 @@ def _check_documents(inventory: Inventory, documents: Mapping[str, bytes], place
 
 def _check_names(inventory: Inventory, names: tuple[Named, ...], place: str) -> None:
     """`index.json` and inventory must speak of the same images: other tools read one, we read the other."""
-    ours = {(str(item.reference), item.digest) for item in inventory.items if not item.is_referrer}
+    ours = {(str(item.reference), item.digest) for item in inventory.items}
     theirs = {(str(reference), descriptor.digest) for reference, descriptor in names}
     odd = theirs - ours if inventory.is_delta else theirs ^ ours
     if odd:

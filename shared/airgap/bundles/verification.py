@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from airgap import limits
+from airgap.bundles import artifacts
 from airgap.bundles.composition import DOCKER_FILE, INVENTORY_FILE, documents_for_others
 from airgap.bundles.reader import Bundle
 from airgap.descriptors import Descriptor
@@ -18,10 +20,9 @@ from airgap.transfer.graph import Graph, among, walk
 
 @dataclass(frozen=True)
 class Verification:
-    """What was proved: so many images, referrers and blobs, so many bytes hashed."""
+    """What was proved: so many images, charts and files, so many blobs and bytes hashed."""
 
-    images: int
-    referrers: int
+    counts: Mapping[str, int]
     blobs: int
     bytes: int
 
@@ -60,10 +61,8 @@ def verify(
         bundle.store.finish()
     if isinstance(images, AirgapError):
         raise DamagedBundle(f"`{bundle.place}`: {images.message}") from images
-    _check_content(bundle, images)
     check_documents(bundle, images)
-    referrers = len(bundle.inventory.owners)
-    return Verification(len(bundle.references) - referrers, referrers, len(blobs), bundle.inventory.size)
+    return Verification(_tally(bundle, images), len(blobs), bundle.inventory.size)
 
 
 def _raise_all(bundle: Bundle, failures: list[AirgapError]) -> None:
@@ -89,13 +88,17 @@ def _images(bundle: Bundle) -> Graph | AirgapError:
         return error
 
 
-def _check_content(bundle: Bundle, graph: Graph) -> None:
-    """Every image leads to content that is here."""
+def _tally(bundle: Bundle, graph: Graph) -> Mapping[str, int]:
+    """How many there are of what, once everything has led to content that is here."""
     known = bundle.digests | {absent.digest for absent in bundle.inventory.absent}
     for image in graph.images:
         lacking = [blob.digest for blob in graph.blobs_of(image) if blob.digest not in known]
         if lacking:
             raise DamagedBundle(f"`{bundle.place}`: `{image.reference}` lacks `{lacking[0]}`")
+    try:
+        return artifacts.tally(bundle.inventory.items, graph)
+    except ContentError as error:
+        raise DamagedBundle(f"`{bundle.place}`: {error.message}") from error
 
 
 def check_documents(bundle: Bundle, graph: Graph) -> None:
@@ -105,8 +108,7 @@ def check_documents(bundle: Bundle, graph: Graph) -> None:
         DamagedBundle: it is something else.
     """
     bundle.store.check_frame()
-    written = bundle.documents[INVENTORY_FILE]
-    made = documents_for_others(graph, bundle.inventory, written, bundle.digests) | {LAYOUT_FILE: LAYOUT}
+    made = documents_for_others(graph, bundle.documents[INVENTORY_FILE], bundle.digests) | {LAYOUT_FILE: LAYOUT}
     for name in (LAYOUT_FILE, INDEX_FILE, DOCKER_FILE):
         if bundle.documents.get(name) != made.get(name):
             raise DamagedBundle(f"`{bundle.place}`: `{name}` is not what its images make", hint="carry it over again")

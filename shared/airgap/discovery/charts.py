@@ -57,7 +57,7 @@ class Examination:
         return Discovery(tuple(_findings(self)), self.rendered.problems)
 
 
-def find(chart: str, rendering: Rendering) -> Discovery:
+def find(chart: str, rendering: Rendering, local: str | None = None) -> Discovery:
     """Every image that a chart needs, those behind features that are off included.
 
     A chart that does not render is a problem with helm's reason; what its values declare is found all the same.
@@ -65,13 +65,14 @@ def find(chart: str, rendering: Rendering) -> Discovery:
     Args:
         chart: a directory, a .tgz, `oci://…`, `https://…` or `REPO/NAME`.
         rendering: what the user will give to helm.
+        local: where it lies, if it was fetched before.
 
     Raises:
         InvalidInput: there is no such chart.
         DocumentError: it breaks the rules for charts.
     """
-    with helm.fetched(chart, rendering) as local:
-        return examine(local, chart, rendering).discovery
+    with helm.fetched(local or chart, rendering) as place:
+        return examine(place, chart, rendering).discovery
 
 
 def examine(local: str, title: str, rendering: Rendering) -> Examination:

@@ -12,14 +12,18 @@ from airgap.operations.sources import Sources
 from airgap.references import Reference
 
 
-def find_images(sources: Sources) -> Discovery:
+def find_images(sources: Sources, *, optional: bool = False) -> Discovery:
     """Every image that `sources` need, with the places, and everything that could not be examined.
+
+    Args:
+        sources: where to look.
+        optional: whether there may be nothing to look at.
 
     Raises:
         InvalidInput: nothing was pointed at, a source does not exist, or a plain name is no image name.
         StoreError: a file may not be read.
     """
-    if sources.is_empty:
+    if sources.is_empty and not optional:
         raise InvalidInput(
             "nothing to look at", hint="point at manifests with -f, at a chart with --chart, or name an --image"
         )
@@ -37,7 +41,7 @@ def _in_manifests(sources: Sources) -> Iterator[Discovery]:
     if sources.manifests:
         from airgap.discovery import manifests  # takes longer to load than many an answer to find
 
-        files = manifest_files.read_all(sources.manifests, recursive=sources.recursive)
+        files = manifest_files.read_all(sources.manifests, recursive=sources.recursive, piped=sources.piped)
         yield from (manifests.find(file.data, file.name) for file in files)
 
 
@@ -45,7 +49,7 @@ def _in_charts(sources: Sources) -> Iterator[Discovery]:
     if sources.charts:
         from airgap.discovery import charts
 
-        yield from (charts.find(chart, sources.rendering) for chart in sources.charts)
+        yield from (charts.find(chart, sources.rendering, sources.fetched.get(chart)) for chart in sources.charts)
 
 
 def _listed(name: str) -> Iterator[Finding]:

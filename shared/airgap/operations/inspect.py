@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from airgap.bundles import artifacts
 from airgap.bundles.inventory import Item
 from airgap.bundles.reader import Bundle
 from airgap.references import Reference
@@ -12,15 +14,16 @@ from airgap.transfer import graph
 
 
 @dataclass(frozen=True)
-class ImageRow:
-    """One image of a bundle.
+class Row:
+    """One image, chart or set of files of a bundle.
 
     Attributes:
-        kind: what the inventory calls it.
+        kind: what it is; see `inventory.KINDS`.
         subject: id of the item that a referrer is about.
         size: bytes of all its content, in the bundle.
         shared: bytes of that which other images of the bundle use too.
         why: who asked for it.
+        files: the names that its files have, where it is a set of some.
         referrers: how many others are about it, directly or not.
     """
 
@@ -32,21 +35,23 @@ class ImageRow:
     size: int
     shared: int
     why: tuple[str, ...]
+    files: tuple[str, ...] = ()
     referrers: int = 0
 
 
 @dataclass(frozen=True)
 class Contents:
-    """All items, and the bundle's size in bytes."""
+    """Everything in a bundle, how many there are of what, and its size in bytes."""
 
-    items: tuple[ImageRow, ...]
+    rows: tuple[Row, ...]
+    counts: Mapping[str, int]
     blobs: int
     size: int
 
     @property
-    def images(self) -> tuple[ImageRow, ...]:
+    def asked(self) -> tuple[Row, ...]:
         """What was asked for; not what came along with it."""
-        return tuple(row for row in self.items if not row.subject)
+        return tuple(row for row in self.rows if not row.subject)
 
 
 def contents(bundle: Bundle) -> Contents:
@@ -54,6 +59,7 @@ def contents(bundle: Bundle) -> Contents:
 
     Raises:
         ContentMismatch: a manifest is damaged.
+        InvalidManifest: a set of files has a file that leads elsewhere.
     """
     walked = graph.walk(bundle.store, bundle.references, graph.among(bundle.digests))
     sizes = {blob.digest: blob.size for blob in bundle.inventory.blobs}
@@ -63,14 +69,15 @@ def contents(bundle: Bundle) -> Contents:
     }
     users = Counter(digest for digests in content.values() for digest in digests)
     items = {item.reference: item for item in bundle.inventory.items}
+    files = {reference: artifacts.titles_of(item, walked) for reference, item in items.items()}
     about = Counter(bundle.inventory.owners.values())
-    rows = (_row(items[image.reference], content[image.reference], sizes, users) for image in walked.images)
-    counted = (replace(row, referrers=about[row.reference]) for row in rows)
-    return Contents(tuple(counted), len(sizes), bundle.store.size)
+    rows = (_row(items[name], content[name], sizes, users, files[name]) for name in content)
+    counted = tuple(replace(row, referrers=about[row.reference]) for row in rows)
+    return Contents(counted, artifacts.tally(bundle.inventory.items, walked), len(sizes), bundle.store.size)
 
 
-def _row(item: Item, digests: set[str], sizes: dict[str, int], users: Counter[str]) -> ImageRow:
-    return ImageRow(
+def _row(item: Item, digests: set[str], sizes: dict[str, int], users: Counter[str], files: tuple[str, ...]) -> Row:
+    return Row(
         item.kind,
         item.subject,
         item.reference,
@@ -79,4 +86,5 @@ def _row(item: Item, digests: set[str], sizes: dict[str, int], users: Counter[st
         sum(sizes.get(digest, 0) for digest in digests),
         sum(sizes.get(digest, 0) for digest in digests if users[digest] > 1),
         tuple(f"{w.source}{f':{w.line}' if w.line else ''} {w.path}".strip() + f" ({w.certainty})" for w in item.why),
+        files,
     )

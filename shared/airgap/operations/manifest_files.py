@@ -31,8 +31,8 @@ class ManifestFile:
     relative: Path
 
 
-def read_all(names: Iterable[str], *, recursive: bool = False) -> Iterator[ManifestFile]:
-    """Read files, the manifests in directories, and standard input for `-`.
+def read_all(names: Iterable[str], *, recursive: bool = False, piped: bytes | None = None) -> Iterator[ManifestFile]:
+    """Read files, the manifests in directories, and standard input for `-`, unless it was `piped` before.
 
     Raises:
         InvalidInput: a name that is a URL, does not exist, or is a directory without manifests; an empty input.
@@ -41,7 +41,7 @@ def read_all(names: Iterable[str], *, recursive: bool = False) -> Iterator[Manif
     seen: set[Path] = set()
     for name in names:
         if name == STDIN:
-            yield ManifestFile("stdin", read_stdin(), None, Path("stdin.yaml"))
+            yield ManifestFile("stdin", read_stdin() if piped is None else piped, None, Path("stdin.yaml"))
             continue
         for path, relative in _files(name, recursive):
             if path not in seen:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from airgap import limits, strictjson
+from airgap.bundles import artifacts as artifacts_of_bundles
+from airgap.bundles.artifacts import Artifact
 from airgap.bundles.composition import Asked, Composition, Label, compose
 from airgap.bundles.inventory import REFERRER, Item, Why
 from airgap.bundles.keys import SigningKey
@@ -88,14 +90,14 @@ class Packing:
         return -(-self.size // self.split) if self.split else 0
 
     @property
-    def images(self) -> tuple[Item, ...]:
-        """What was asked for."""
+    def asked(self) -> tuple[Item, ...]:
+        """What was asked for; not what came along with it."""
         return tuple(item for item in self.composition.inventory.items if not item.is_referrer)
 
     @property
-    def referrers(self) -> tuple[Item, ...]:
-        """What came along with it."""
-        return tuple(item for item in self.composition.inventory.items if item.is_referrer)
+    def counts(self) -> dict[str, int]:
+        """How many there are of what."""
+        return artifacts_of_bundles.tally(self.composition.inventory.items, self.graph)
 
     @property
     def sparse(self) -> tuple[Image, ...]:
@@ -113,8 +115,8 @@ class Packed:
     failures: tuple[tuple[Reference, AirgapError], ...]
 
 
-def prepare(discovery: Discovery, place: str, wishes: Wishes, run: Run) -> Packing:
-    """Resolve what was found and lay the bundle out; nothing is written yet.
+def prepare(discovery: Discovery, place: str, wishes: Wishes, run: Run, artifacts: Sequence[Artifact] = ()) -> Packing:
+    """Resolve what was found and lay the bundle out, artifacts too; nothing is written yet.
 
     Raises:
         IncompleteError: something could not be examined, or images cannot be read.
@@ -127,14 +129,15 @@ def prepare(discovery: Discovery, place: str, wishes: Wishes, run: Run) -> Packi
             tuple(f"{problem.place}: {problem.reason}" for problem in discovery.problems),
             hint="mend that, or pack what was found with --allow-incomplete",
         )
-    if not discovery.references:
+    if not discovery.references and not artifacts:
         raise InvalidInput("no image was found, so there is nothing to pack")
     places.check_new(place, wishes.split)
-    source = run.sources()
-    source.announce(discovery.references)
+    registries = run.sources()
+    registries.announce(discovery.references)
+    source = artifacts_of_bundles.store_of(artifacts, registries)
     graph = walk(
         source,
-        discovery.references,
+        (*discovery.references, *(artifact.reference for artifact in artifacts)),
         of_platforms(wishes.platforms),
         keep_going=wishes.keep_going,
         workers=run.workers,
@@ -145,7 +148,7 @@ def prepare(discovery: Discovery, place: str, wishes: Wishes, run: Run) -> Packi
     whole = attached(graph, source, run.workers, run.observe, run.stopped) if wishes.referrers else Attached(graph)
     absent = since.known(wishes.since, whole.graph, run) if wishes.since else {}
     sign = partial(sealed, wishes.key) if wishes.key else None
-    asked = _asked(discovery.findings, whole.subjects)
+    asked = {**_asked(discovery.findings, whole.subjects), **artifacts_of_bundles.asked(artifacts)}
     composition = compose(whole.graph, asked, wishes.label(place), absent, sign)
     return Packing(place, whole.graph, composition, source, places.free_space(place), wishes.split)
 

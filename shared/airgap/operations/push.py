@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING
 
 from airgap import limits
-from airgap.bundles import verification
+from airgap.bundles import artifacts, verification
+from airgap.bundles.inventory import Item
 from airgap.bundles.lock import Lock, LockEntry
 from airgap.bundles.reader import Bundle
 from airgap.errors import AirgapError, ContentMismatch, InvalidInput, UnknownContent
@@ -22,7 +23,30 @@ from airgap.stores.stream import StreamReader
 from airgap.transfer import engine, events, graph, plan, pool, referrers, unloading
 from airgap.transfer.engine import Conduct, Outcome, Report, Result
 
-_LOCKED: Final = ("image", "chart")
+if TYPE_CHECKING:
+    from airgap.stores.registry import RegistryStore
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """How a push is to be done.
+
+    Attributes:
+        filter_index: push an index that lacks platforms as one of those that are in the bundle. That one has another
+            digest, so what is attached to the old one stays behind.
+        images_only: leave out charts, manifests and files, for registries that take none.
+        referrers: push what is attached to images too.
+        create_projects: make projects that are not there, if the registry is a Harbor.
+        chunk: bytes that one request may carry, where a proxy before the registry has a limit; 0 where none has.
+        dry_run: change nothing: say which projects would be made.
+    """
+
+    filter_index: bool = False
+    images_only: bool = False
+    referrers: bool = True
+    create_projects: bool = False
+    chunk: int = 0
+    dry_run: bool = False
 
 
 @dataclass(frozen=True)
@@ -30,6 +54,7 @@ class Push:
     """What a push would do now, from a bundle to the names of a relocation.
 
     Attributes:
+        projects: of a Harbor, that were not there before.
         left: referrers that stay behind, as what they are about is not pushed as it was.
     """
 
@@ -37,16 +62,24 @@ class Push:
     plan: plan.Plan
     target: unloading.Place
     journal: Journal
+    projects: tuple[str, ...] = ()
     left: tuple[Reference, ...] = ()
 
 
 @dataclass(frozen=True)
 class Pushed:
-    """What a push did; the lock says where every image that arrived is now, and so many referrers arrived with them."""
+    """What a push did.
+
+    Attributes:
+        lock: where every image that arrived is now.
+        counts: how many of what arrived.
+        charts: where the charts are.
+    """
 
     lock: Lock
     report: Report
-    referrers: int = 0
+    counts: Mapping[str, int]
+    charts: tuple[Reference, ...] = ()
 
     @property
     def failures(self) -> tuple[tuple[Reference, AirgapError], ...]:
@@ -54,49 +87,29 @@ class Pushed:
         return tuple((o.image.reference, o.failure) for o in self.report.outcomes if o.failure is not None)
 
 
-def prepare(
-    bundle: Bundle,
-    relocation: Relocation,
-    run: Run,
-    *,
-    filter_index: bool = False,
-    chunk: int = 0,
-    with_referrers: bool = True,
-) -> Push:
+def prepare(bundle: Bundle, relocation: Relocation, run: Run, wishes: Wishes | None = None) -> Push:
     """Read the bundle's manifests, name everything anew, and ask the registry what it has.
-
-    Args:
-        bundle: what is to be pushed.
-        relocation: what it is to be called there.
-        run: how.
-        filter_index: push an index that lacks platforms as one of those that are in the bundle. That one has another
-            digest, so what is attached to the old one stays behind.
-        chunk: bytes that one request may carry, where a proxy before the registry has a limit; 0 where none has.
-        with_referrers: push what is attached to images too.
 
     Raises:
         InvalidInput: two images would get one name, or the bundle has no image.
-        StoreError: the registry cannot be asked.
+        StoreError: the registry cannot be asked, or is no Harbor though projects are to be made.
         UntrustedBundle: the bundle is older than the last one, or expired.
         DamagedBundle, ContentMismatch: a manifest of the bundle is damaged, or what stands before it.
+        InvalidManifest: a set of files has a file that leads elsewhere.
     """
-    if not bundle.references:
+    wishes = wishes or Wishes()
+    items = _wanted(bundle, wishes)
+    if not items:
         raise InvalidInput(f"`{bundle.place}` has no image in it")
     admission.admit(bundle, run)
-    present = graph.among(bundle.digests)
-    images = graph.walk(bundle.store, bundle.references, present, workers=run.workers, stopped=run.stopped)
-    verification.check_documents(bundle, images)
-    if filter_index:
-        images = graph.filtered(images)
-    owners = bundle.inventory.owners
-    left = {i.reference for i in referrers.left_behind(images, owners)} if with_referrers else set(owners)
-    images = graph.only(images, lambda image: image.reference not in left)
+    images, left = _moving(bundle, items, run, wishes)
     journal = Journal(places.journal_of(bundle), lambda text: run.observe(events.Note(text)))
-    target = run.target(Uploads(journal, _chunk(bundle, chunk)))
-    names = _settled(images, _names(bundle, relocation))
+    target = run.target(Uploads(journal, _chunk(bundle, wishes.chunk)))
+    names = _settled(images, _names(bundle, items, relocation))
+    projects = _projects(target, names, dry_run=wishes.dry_run) if wishes.create_projects else ()
     lacking = _lacking(bundle, relocation, names)
     todo = plan.plan(images, target, names, lacking=lacking, workers=run.workers, stopped=run.stopped)
-    return Push(bundle, todo, target, journal, tuple(sorted(left, key=str)) if with_referrers else ())
+    return Push(bundle, todo, target, journal, projects, left)
 
 
 def _chunk(bundle: Bundle, asked: int) -> int:
@@ -106,13 +119,47 @@ def _chunk(bundle: Bundle, asked: int) -> int:
     return min(asked or limits.UPLOAD_CHUNK, limits.UPLOAD_CHUNK)
 
 
-def _names(bundle: Bundle, relocation: Relocation) -> dict[Reference, Reference]:
+def _wanted(bundle: Bundle, wishes: Wishes) -> list[Item]:
+    """What of a bundle is asked for; a referrer goes where that goes which it is about."""
+    left_out = artifacts.KINDS_MADE if wishes.images_only else ()
+    items = [item for item in bundle.inventory.items if item.kind not in left_out]
+    kept = {item.reference for item in items}
+    owners = bundle.inventory.owners if wishes.referrers else {}
+    return [item for item in items if not item.is_referrer or owners.get(item.reference) in kept]
+
+
+def _moving(
+    bundle: Bundle, items: Sequence[Item], run: Run, wishes: Wishes
+) -> tuple[graph.Graph, tuple[Reference, ...]]:
+    """The graph of it; and the referrers that are left, as they are about an index that is not pushed."""
+    wanted = {item.reference for item in items}
+    present = graph.among(bundle.digests)
+    everything = graph.walk(bundle.store, bundle.references, present, workers=run.workers, stopped=run.stopped)
+    verification.check_documents(bundle, everything)
+    images = graph.only(everything, lambda image: image.reference in wanted)
+    artifacts.tally(items, images)  # before anything is sent, every name of a file has been looked at
+    if wishes.filter_index:
+        images = graph.filtered(images)
+    left = {image.reference for image in referrers.left_behind(images, bundle.inventory.owners)}
+    return graph.only(images, lambda image: image.reference not in left), tuple(sorted(left, key=str))
+
+
+def _names(bundle: Bundle, items: Sequence[Item], relocation: Relocation) -> dict[Reference, Reference]:
     """What everything is called at the target: a referrer as it is, in the repository of what it is about."""
     owners = bundle.inventory.owners
-    names = relocation.mapping(reference for reference in bundle.references if reference not in owners)
-    for reference, owner in owners.items():
-        names[reference] = replace(names[owner], tag=reference.tag, digest=reference.digest)
+    names = relocation.mapping(item.reference for item in items if not item.is_referrer)
+    for reference in (item.reference for item in items if item.is_referrer):
+        names[reference] = replace(names[owners[reference]], tag=reference.tag, digest=reference.digest)
     return names
+
+
+def _projects(target: RegistryStore, names: Mapping[Reference, Reference], *, dry_run: bool) -> tuple[str, ...]:
+    """The projects of a Harbor that were not there; unless only looking, they are now."""
+    from airgap.stores.registry import harbor
+
+    some = next(iter(names.values()))
+    ask = harbor.missing if dry_run else harbor.create
+    return ask(target.client_of(some.name), harbor.projects_of(names.values()))
 
 
 def _lacking(
@@ -142,14 +189,19 @@ def execute(push: Push, run: Run, *, keep_going: bool = False) -> Pushed:
     for outcome in report.outcomes:
         if isinstance(outcome.failure, UnknownContent):
             _about_missing(outcome.failure, push.plan)
-    arrived = {outcome.image.reference for outcome in report.outcomes if outcome.failure is None}
-    if len(arrived) == len(report.outcomes):
+    if all(outcome.failure is None for outcome in report.outcomes):
         admission.remember(push.bundle, run)
         push.journal.finish()
-    items = push.bundle.inventory.items
-    wanted = {item.reference for item in items if item.kind in _LOCKED}
-    owned = arrived & push.bundle.inventory.owners.keys()
-    return Pushed(lock_of(push.plan, arrived & wanted), report, len(owned))
+    return _concluded(push, report)
+
+
+def _concluded(push: Push, report: Report) -> Pushed:
+    """The lock is about images; where charts are is told apart."""
+    arrived = {outcome.image.reference: outcome.target for outcome in report.outcomes if outcome.failure is None}
+    items = [item for item in push.bundle.inventory.items if item.reference in arrived]
+    images = {item.reference for item in items if item.kind == "image"}
+    charts = tuple(arrived[item.reference] for item in items if item.kind == "chart")
+    return Pushed(lock_of(push.plan, images), report, artifacts.tally(items, push.plan.graph), charts)
 
 
 def _moved(push: Push, conduct: Conduct) -> Report:

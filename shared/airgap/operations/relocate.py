@@ -49,7 +49,7 @@ class RelocationPlan:
         return tuple(planned for planned in self.files if planned.text.changed)
 
 
-def rule(target: str, naming: str = "strip", lock: Path | None = None) -> Relocation:
+def rule(target: str, naming: str = "strip", lock: Path | None = None, max_depth: int = 0) -> Relocation:
     """Where images go: below a target, or to what a lock says, or both, the lock first.
 
     Raises:
@@ -65,7 +65,7 @@ def rule(target: str, naming: str = "strip", lock: Path | None = None) -> Reloca
             raise InvalidInput(
                 f"the lock `{lock}` has no targets", hint="a lock with targets is written by `kubectl airgap push`"
             )
-    return Relocation.to(target, naming, explicit) if target else Relocation("", explicit=explicit)
+    return Relocation.to(target, naming, explicit, max_depth) if target else Relocation("", explicit=explicit)
 
 
 def plan(sources: Sources, relocation: Relocation) -> RelocationPlan:

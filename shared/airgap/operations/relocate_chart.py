@@ -35,7 +35,7 @@ class Request:
     Attributes:
         chart: a directory, a .tgz, `oci://…` or `REPO/NAME`.
         to: the registry inside, with a path if there is one; may be empty with a lock.
-        naming: as `Relocation.to` takes it.
+        naming, max_depth: as `Relocation.to` takes them.
         lock: what `push` wrote; with it, every image of the result must be one of its targets.
         values_only: whether only values may be set, in a file beside the chart.
     """
@@ -46,6 +46,7 @@ class Request:
     lock: Path | None = None
     rendering: Rendering = field(default_factory=Rendering)
     values_only: bool = False
+    max_depth: int = 0
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def plan(request: Request) -> ChartRelocation:
         DocumentError: the chart or the lock breaks the rules.
         IncompleteError: the chart does not render as it is, so nothing can be proved.
     """
-    relocation = rule(request.to, request.naming, request.lock)
+    relocation = rule(request.to, request.naming, request.lock, request.max_depth)
     with helm.fetched(request.chart, request.rendering) as local:
         examined = discovery.examine(local, request.chart, request.rendering)
         if examined.output is None:

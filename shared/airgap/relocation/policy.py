@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
-from airgap.errors import InvalidInput
-from airgap.references import Reference, check_host, check_repository
+from airgap.errors import InvalidInput, InvalidReference
+from airgap.references import MADE_HERE, Reference, check_host, check_repository
 
 
 class Naming(StrEnum):
@@ -36,6 +36,11 @@ class Relocation:
         naming: what becomes of the source's own name.
         group: the name for `Naming.GROUP`.
         explicit: targets that a lock or the user fixed, by the source's full text; they win over the rule.
+        max_depth: how many components a path may have, those of the prefix included; 0 is any number. The last ones
+            of a deeper path are joined with dashes.
+
+    Raises:
+        InvalidInput: `explicit` contradicts itself, or the prefix leaves no component for a name.
     """
 
     registry: str
@@ -43,9 +48,20 @@ class Relocation:
     naming: Naming = Naming.STRIP
     group: str = ""
     explicit: Mapping[str, Reference] = field(default_factory=dict)
+    max_depth: int = 0
+
+    def __post_init__(self) -> None:
+        _check_explicit(self.explicit)
+        if self.max_depth and self.prefix and self.prefix.count("/") + 1 >= self.max_depth:
+            raise InvalidInput(
+                f"names of {self.max_depth} components leave none below `{self.registry}/{self.prefix}`",
+                hint="take a larger --max-depth, or a shorter prefix",
+            )
 
     @classmethod
-    def to(cls, target: str, naming: str = "strip", explicit: Mapping[str, Reference] | None = None) -> Relocation:
+    def to(
+        cls, target: str, naming: str = "strip", explicit: Mapping[str, Reference] | None = None, max_depth: int = 0
+    ) -> Relocation:
         """Read `HOST[:PORT][/PREFIX]` and a naming such as `keep` or `group=apps`.
 
         Raises:
@@ -57,17 +73,24 @@ class Relocation:
             raise InvalidInput(f"unknown naming {naming!r}", hint="use strip, keep, flat or group=NAME")
         if group:
             check_repository(group)
-        return cls(registry, prefix, Naming(word), group, dict(explicit or {}))
+        return cls(registry, prefix, Naming(word), group, dict(explicit or {}), max_depth)
 
     def target_of(self, source: Reference) -> Reference:
-        """The name of `source` at the target; what is there already stays as it is."""
+        """The name of `source` at the target; what is there already stays as it is.
+
+        Raises:
+            InvalidReference: the name would be longer than names may be.
+        """
         fixed = self.explicit.get(str(source)) or self.explicit.get(str(source.without_tag()))
         if fixed is not None:
             return fixed
         if self.covers(source) or not self.registry:
             return source
         path = "/".join(part for part in (self.prefix, self._path_of(source)) if part)
-        return Reference(self.registry, check_repository(path), source.tag, source.digest)
+        try:
+            return Reference(self.registry, check_repository(self._shallow(path)), source.tag, source.digest)
+        except InvalidReference as error:
+            raise InvalidReference(f"`{source}` has no name at the target: {error.message}") from error
 
     def covers(self, reference: Reference) -> bool:
         """Whether a reference points below the target already; hosts and path components are compared whole."""
@@ -90,17 +113,31 @@ class Relocation:
             key = (target.name, target.tag or target.version)
             other = taken.setdefault(key, source)
             if other.name != source.name:
-                raise InvalidInput(
-                    f"`{other}` and `{source}` would both become `{target}`",
-                    hint="keep the source host in the names with --naming keep",
-                )
+                raise InvalidInput(f"`{other}` and `{source}` would both become `{target}`", hint=self._way_out)
         return result
 
     @cached_property
     def _fixed(self) -> frozenset[str]:
         return frozenset(target.name for target in self.explicit.values())
 
+    @property
+    def _way_out(self) -> str:
+        if self.max_depth:
+            return "allow longer paths with a larger --max-depth"
+        if self.naming is Naming.KEEP:
+            return "their hosts are one in a path: push one of them below another prefix"
+        return "keep the source host in the names with --naming keep"
+
+    def _shallow(self, path: str) -> str:
+        parts = path.split("/")
+        if not self.max_depth or len(parts) <= self.max_depth:
+            return path
+        last = self.max_depth - 1
+        return "/".join((*parts[:last], "-".join(parts[last:])))
+
     def _path_of(self, source: Reference) -> str:
+        if source.registry == MADE_HERE:  # charts and files have no source whose name could be kept or dropped
+            return source.repository
         if self.naming is Naming.KEEP:
             host = re.sub(r"[^a-z0-9.]+", "-", source.registry.lower()).strip("-")
             return f"{host}/{source.repository}"
@@ -109,6 +146,27 @@ class Relocation:
         if self.naming is Naming.GROUP:
             return f"{self.group}/{source.repository.rpartition('/')[2]}"
         return source.repository
+
+
+def _check_explicit(explicit: Mapping[str, Reference]) -> None:
+    """Refuse targets that no order of moves could mean.
+
+    Raises:
+        InvalidInput: two sources have one target, or a target is a source that moves on (a circle is the worst of it).
+    """
+    taken: dict[tuple[str, str], str] = {}
+    for source, target in explicit.items():
+        following = explicit.get(str(target), target)
+        if following != target:
+            raise InvalidInput(
+                f"`{source}` becomes `{target}`, which becomes `{following}`",
+                hint="name only where things end: each source with its last target",
+            )
+        if source == str(target):  # there already
+            continue
+        other = taken.setdefault((target.name, target.tag or target.version), source)
+        if Reference.parse(other).name != Reference.parse(source).name:
+            raise InvalidInput(f"`{other}` and `{source}` both become `{target}`", hint="give each its own target")
 
 
 def parse_target(text: str) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -14,6 +14,8 @@ from airgap.references import Reference
 LAYOUT_FILE: Final = "oci-layout"
 LAYOUT: Final = b'{"imageLayoutVersion":"1.0.0"}'
 INDEX_FILE: Final = "index.json"
+_THEIRS: Final = (CONTAINERD_NAME, REF_NAME)
+_OURS: Final = ("dev.airgap.name",)
 
 Named = tuple[Reference, Descriptor]
 
@@ -31,14 +33,20 @@ def check_layout(data: bytes, place: str) -> None:
 
 
 def index_document(
-    named: Iterable[Named], annotations: Mapping[str, str] | None = None, unnamed: Iterable[Descriptor] = ()
+    named: Iterable[Named], annotations: Mapping[str, str] | None = None, artifacts: Container[str] = ()
 ) -> bytes:
-    """`index.json` with one entry per name, under both keys that tools read it by; then what has no name, once each."""
+    """`index.json` with one entry per name, under both keys that tools read it by.
+
+    Args:
+        named: the entries.
+        annotations: what it says of itself.
+        artifacts: digests of what cannot run. Their names stand under a key of ours: containerd unpacks whatever has a
+            name under its own, and gives up an import at the first that is no image.
+    """
     entries = [
-        descriptor.to_json({CONTAINERD_NAME: str(reference), REF_NAME: str(reference)})
+        descriptor.to_json(dict.fromkeys(_OURS if descriptor.digest in artifacts else _THEIRS, str(reference)))
         for reference, descriptor in sorted(named, key=lambda pair: str(pair[0]))
     ]
-    entries += [descriptor.to_json({}) for _, descriptor in sorted({each.digest: each for each in unnamed}.items())]
     document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
     return strictjson.dumps(document | ({"annotations": dict(annotations)} if annotations else {}))
 
@@ -67,7 +75,7 @@ def parse_index(data: bytes, place: str) -> tuple[Named, ...]:
 
 def _name_of(descriptor: Descriptor) -> Reference | None:
     annotations = dict(descriptor.annotations)
-    for key in (CONTAINERD_NAME, REF_NAME):
+    for key in (*_THEIRS, *_OURS):
         text = annotations.get(key, "")
         if "/" in text or "@" in text:  # a lone word there is a tag in somebody's layout, not an image name
             try:

@@ -160,7 +160,7 @@ def test_a_bundle_that_is_whole_verifies(tmp_path: Path, whole: bytes) -> None:
     with open_file(path) as bundle:
         proved = verify(bundle)
         assert [str(reference) for reference in bundle.references] == list(NAMES)
-    assert proved.images == 3
+    assert proved.counts == {"image": 3}
 
 
 def test_every_flipped_bit_is_noticed(tmp_path: Path, whole: bytes) -> None:

@@ -11,6 +11,7 @@ from airgap.references import Reference
 from airgap.relocation.policy import Relocation, parse_target
 
 SHA = "sha256:" + "ab" * 32
+NAMINGS = ("strip", "keep", "flat", "group=g")
 NAMES = st.from_regex(
     r"([a-z]{1,4}\.io(:[1-9][0-9]{0,3})?/|localhost/|r:5000/|)[a-z]{1,3}(/[a-z]{1,3}([._-][a-z0-9])?){0,2}(:[a-z0-9]{1,3})?",
     fullmatch=True,
@@ -32,6 +33,7 @@ NAMES = st.from_regex(
         ("flat", "quay.io/a/b/c:1", "r.local:5000/p/q/a-b-c:1"),
         ("group=apps", "quay.io/a/b/c:1", "r.local:5000/p/q/apps/c:1"),
         ("group=my/apps", "nginx:1", "r.local:5000/p/q/my/apps/nginx:1"),
+        *((naming, "airgap.alt/charts/shop:1", "r.local:5000/p/q/charts/shop:1") for naming in NAMINGS),
     ],
 )
 def test_the_naming_decides_what_becomes_of_the_source_name(naming: str, source: str, target: str) -> None:
@@ -57,18 +59,62 @@ def test_what_is_at_the_target_already_is_told_by_whole_names_and_stays(source: 
     assert (rule.target_of(reference) == reference) is inside
 
 
-@given(st.lists(NAMES, max_size=8), st.sampled_from(["strip", "keep", "flat", "group=g"]))
-def test_no_two_images_get_one_name_and_doing_it_twice_changes_nothing(names: list[str], naming: str) -> None:
-    rule = Relocation.to("r.local/p", naming)
+@given(st.lists(NAMES, max_size=8), st.sampled_from(NAMINGS), st.sampled_from([0, 2, 3]))
+def test_no_two_images_get_one_name_and_doing_it_twice_changes_nothing(
+    names: list[str], naming: str, max_depth: int
+) -> None:
+    rule = Relocation.to("r.local/p", naming, max_depth=max_depth)
     try:
         mapping = rule.mapping(Reference.parse(name) for name in names)
     except InvalidInput as error:
         assert "would both become" in error.message
-        assert naming != "keep" or "--naming keep" in error.hint
+        assert error.hint
         return
+    assert all(len(target.repository.split("/")) <= (max_depth or 99) for target in mapping.values())
     assert len({str(target) for target in mapping.values()}) == len(mapping)
     assert all(rule.covers(target) and rule.target_of(target) == target for target in mapping.values())
     assert rule.mapping(mapping.values()) == {target: target for target in mapping.values()}
+
+
+@pytest.mark.parametrize(
+    ("max_depth", "prefix", "source", "path"),
+    [
+        (1, "", "quay.io/a/b/c:1", "a-b-c"),
+        (2, "", "quay.io/a/b/c:1", "a/b-c"),
+        (3, "", "quay.io/a/b/c:1", "a/b/c"),
+        (2, "p", "quay.io/a/b/c:1", "p/a-b-c"),
+        (3, "p", "quay.io/a_b/c.d/e:1", "p/a_b/c.d-e"),
+        (2, "p", "airgap.alt/charts/shop:1", "p/charts-shop"),
+        (9, "p/q", "quay.io/a/b/c:1", "p/q/a/b/c"),
+    ],
+)
+def test_the_last_components_of_a_path_that_is_too_deep_are_joined(
+    max_depth: int, prefix: str, source: str, path: str
+) -> None:
+    rule = Relocation.to(f"r.local/{prefix}", max_depth=max_depth)
+    assert str(rule.target_of(Reference.parse(source))) == f"r.local/{path}:1"
+
+
+def test_a_depth_that_the_prefix_uses_up_is_refused() -> None:
+    with pytest.raises(InvalidInput, match=r"none below `r\.local/p/q`"):
+        Relocation.to("r.local/p/q", max_depth=2)
+
+
+def test_a_hint_about_names_that_meet_says_what_would_keep_them_apart() -> None:
+    names = [Reference.parse(name) for name in ("quay.io/a/b-c:1", "quay.io/a/b/c:1")]
+    with pytest.raises(InvalidInput) as caught:
+        Relocation.to("r.local", max_depth=2).mapping(names)
+    assert "--max-depth" in caught.value.hint
+
+
+def test_d05_two_images_of_different_origin_that_a_group_gives_one_name_are_refused_by_both_names() -> None:
+    names = ["quay.io/k8scsi/livenessprobe:v2.11.0", "registry.k8s.io/sig-storage/livenessprobe:v2.11.0"]
+    with pytest.raises(InvalidInput) as caught:
+        Relocation.to("r.local:5000", "group=juicedata").mapping(Reference.parse(name) for name in names)
+    assert all(name in caught.value.message for name in names)
+    assert "r.local:5000/juicedata/livenessprobe:v2.11.0" in caught.value.message
+    other = [names[0], names[1].replace("v2.11.0", "v2.12.0")]
+    assert len(Relocation.to("r.local", "group=juicedata").mapping(map(Reference.parse, other))) == 2
 
 
 @pytest.mark.parametrize(
@@ -112,7 +158,7 @@ def test_a_lock_wins_over_the_rule_and_without_a_registry_it_is_the_only_rule() 
 
 
 def test_a_name_too_long_for_the_target_is_refused() -> None:
-    with pytest.raises(InvalidReference, match="not 255"):
+    with pytest.raises(InvalidReference, match=r"quay\.io/aaa.*not 255"):
         Relocation.to("r.local/" + "p" * 100).target_of(Reference.parse("quay.io/" + "a" * 200))
 
 

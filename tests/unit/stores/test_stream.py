@@ -63,7 +63,7 @@ def read_all(store: StreamReader, blob: Descriptor) -> bytes:
 
 def test_a_bundle_that_passes_by_verifies_as_its_file_does(whole: bytes) -> None:
     proved = verify(opened(whole))
-    assert (proved.images, proved.blobs) == (3, len(opened(whole).inventory.blobs))
+    assert (proved.counts, proved.blobs) == ({"image": 3}, len(opened(whole).inventory.blobs))
 
 
 def test_its_size_is_known_before_it_has_passed(whole: bytes) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from airgap.stores.registry.session import Answer
 
 CLIENT_ID: Final = "kubectl-airgap"
+_CHALLENGES_MOST: Final = 20
 _TOKEN_MOST_SECONDS: Final = 86_400.0
 _TOKEN_SECONDS: Final = 60  # what a token lives where the server does not say, or says less
 _EARLY_SECONDS: Final = 5
@@ -63,7 +64,7 @@ def parse_challenges(header: str) -> tuple[Challenge, ...]:
     """
     result: list[Challenge] = []
     position = 0
-    while position < len(header):
+    while position < len(header) and len(result) < _CHALLENGES_MOST:
         scheme = _SCHEME.match(header, position)
         if scheme is None:
             break
@@ -106,6 +107,15 @@ class Authenticator:
                 return self._basic_header(repository)
             challenge = self._challenges.get(scope) or self._challenges.get("")
             return self._bearer(challenge, scope, repository, failed="") if challenge else ""
+
+    def basic(self) -> str:
+        """The login for the host itself, whether it was asked for or not.
+
+        Raises:
+            AccessDenied: there is none.
+        """
+        with self._lock:
+            return self._basic_header("")
 
     def answer(self, header: str, scope: str, repository: str, failed: str = "") -> str:
         """A new header after a 401, unless another worker has one that is newer than the one that `failed`.
@@ -193,7 +203,8 @@ class Authenticator:
         if response.is_redirect:
             raise StoreError(f"the token server `{host}` sends us elsewhere; a login is never taken there")
         if response.status_code in STATUSES:
-            raise Transient(f"the token server `{host}` answered {response.status_code}")
+            pause = response.headers.get("Retry-After", "")
+            raise Transient(f"the token server `{host}` answered {response.status_code}", pause)
         if response.status_code != 200:
             raise StoreError(f"the token server `{host}` answered {response.status_code}")
         if len(body) > limits.TOKEN:

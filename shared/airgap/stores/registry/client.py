@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from airgap import limits
@@ -33,9 +33,6 @@ from airgap.stores.registry.retry import STATUSES, Patience, Transient
 from airgap.stores.registry.session import Answer, Session, proxy_for, without_login
 from airgap.stores.registry.trust import Trust, is_loopback
 
-if TYPE_CHECKING:
-    pass
-
 _HUB_HOST: Final = "registry-1.docker.io"
 _RENEWALS: Final = 2
 _SKEW_SECONDS: Final = 60  # that registries allow clocks to differ by
@@ -52,6 +49,7 @@ class Request:
     headers: dict[str, str] = field(default_factory=dict)
     body: Callable[[], Any] | None = None
     retried: bool = True
+    by_login: bool = False  # with the user's login at once, for interfaces that never ask for one
 
     @property
     def scope(self) -> str:
@@ -192,15 +190,17 @@ class Client:
     def _authenticated(self, request: Request) -> Answer:
         """One exchange, with a fresh header after each 401; more than two in a row are a no."""
         authenticator = self._connected()
-        header = authenticator.header(request.scope, request.repository)
+        header = authenticator.basic() if request.by_login else authenticator.header(request.scope, request.repository)
         for _ in range(_RENEWALS + 1):
             response, at_home = self._redirected(request, header)
             if response.status_code != 401:
                 return response
-            challenge = response.headers.get("WWW-Authenticate", "")
             words = refused(response)
             if not at_home:  # whoever we were sent to may ask for a login, but it is not theirs
                 raise AccessDenied(f"`{self.host}` sends us to a place that answered {words}")
+            if request.by_login:
+                raise AccessDenied(f"`{self.host}` answered {words}")
+            challenge = response.headers.get("WWW-Authenticate", "") or self._asked_at_the_door()
             if not challenge and not header:
                 raise AccessDenied(f"`{self.host}` answered {words}")
             header = authenticator.answer(challenge, request.scope, request.repository, header) if challenge else ""
@@ -209,6 +209,12 @@ class Client:
             hint=_skew(response)
             or f"log in again, and check that the user may {request.actions.replace(',', ' and ')} there",
         )
+
+    def _asked_at_the_door(self) -> str:
+        """What `/v2/` asks for: some old registries say it nowhere else."""
+        response, at_home = self._redirected(Request("GET", "/v2/"), "")
+        response.close()
+        return response.headers.get("WWW-Authenticate", "") if at_home and response.status_code == 401 else ""
 
     def _redirected(self, request: Request, header: str) -> tuple[Answer, bool]:
         """One exchange, with GET and HEAD redirects followed by hand; and whether the registry itself answered."""
@@ -314,7 +320,8 @@ def _speaks_tls(host: str, seconds: float) -> bool:
             context.wrap_socket(plain, server_hostname=parts.hostname),
         ):
             return True
-    except ssl.SSLError:
-        return False
+    except ssl.SSLError as error:
+        reason = error.reason or ""  # an alert, or a version that is too old, is TLS all the same
+        return "ALERT" in reason or "PROTOCOL" in reason
     except OSError:
         return parts.port != 80  # nothing answers; the request itself will say so

@@ -51,6 +51,7 @@ def _pools(stall: float) -> dict[str, Any]:
         def connect(self) -> None:
             super().connect()  # type: ignore[misc]
             self.sock = Line(self.sock, stall)
+            self.is_verified = True  # as far as the user wants it to be; the library would warn at every request
 
         def getresponse(self) -> Any:
             line = self.sock

@@ -9,7 +9,7 @@ import itertools
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from airgap.stores.registry.documents import whole
 from airgap.stores.registry.elsewhere import joined, origin_of
 from airgap.stores.registry.mirrors import Endpoint
 
-_ACCEPT: Final = ", ".join((OCI_INDEX, *sorted(INDEXES | MANIFESTS - {OCI_INDEX})))
+_ACCEPT: Final = ", ".join((OCI_INDEX, *sorted((INDEXES | MANIFESTS) - {OCI_INDEX})))
 _NEXT: Final = re.compile(r'<([^<>]*)>\s*;[^,]*\brel="?next"?')
 _NOTHING: Final = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}).encode()
 _UNLISTED: Final = "it is all there, but who asks for it is not told; push --no-referrers pushes images only"
@@ -112,28 +112,21 @@ def _unsaid(_text: str) -> None:
 
 
 def _ask(client: Client, at: Endpoint, digest: str) -> tuple[str, ...]:
-    """All pages of the API's answer, up to one referrer more than are taken.
+    """What the API lists, on all its pages, each once.
 
     Raises:
         NotFound: there is no API. StoreError: refused. InvalidManifest: the answer is no list, or has no end.
     """
     found: dict[str, None] = {}
-    for number, page in enumerate(_pages(client, at, digest), 1):
-        found |= dict.fromkeys(page)
-        if len(found) > limits.REFERRERS:
-            break
-        if number >= limits.REFERRER_PAGES:
-            raise InvalidManifest(f"`{client.host}` lists referrers on more than {limits.REFERRER_PAGES} pages")
-    return tuple(found)
-
-
-def _pages(client: Client, at: Endpoint, digest: str) -> Iterator[tuple[str, ...]]:
     url = f"/v2/{at.repository}/referrers/{digest}"
-    what = f"what refers to `{at}@{digest}`"
-    while url:
-        headers, data = whole(client, Request("GET", url, at.repository, headers={"Accept": OCI_INDEX}), what)
-        yield _digests(data, f"the answer of `{client.host}` about referrers")
+    for _ in range(limits.REFERRER_PAGES):
+        request = Request("GET", url, at.repository, headers={"Accept": OCI_INDEX})
+        headers, data = whole(client, request, f"what refers to `{at}@{digest}`")
+        found |= dict.fromkeys(_digests(data, f"the answer of `{client.host}` about referrers"))
         url = _next(client, url, headers.get("Link", ""))
+        if not url:
+            return tuple(found)
+    raise InvalidManifest(f"`{client.host}` lists referrers on more than {limits.REFERRER_PAGES} pages")
 
 
 def _next(client: Client, url: str, link: str) -> str:

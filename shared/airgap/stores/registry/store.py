@@ -54,6 +54,7 @@ class RegistryStore:
     def resolve(self, reference: Reference) -> Descriptor:
         """What a name stands for now; the manifest itself comes along and is kept for `manifest`."""
         found, data = self._read_manifest(reference)
+        self._want(reference, -1)
         self._read[found.digest] = data
         return found
 
@@ -71,7 +72,7 @@ class RegistryStore:
     def announce(self, references: Iterable[Reference]) -> None:
         """Say what will be resolved, so that whoever runs short of what a host allows learns it early."""
         for reference in references:
-            self._connections.courtesy.want(self._client(reference.name)[0].host, 1)
+            self._want(reference, 1)
 
     def find(self, reference: Reference) -> Descriptor | None:
         """What a name stands for, by HEAD, or None."""
@@ -133,6 +134,9 @@ class RegistryStore:
             self._uploads.offer(client, at, descriptor, response)
         return response.status_code == 201
 
+    def _want(self, reference: Reference, count: int) -> None:
+        self._connections.courtesy.want(self._client(reference.name)[0].host, count)
+
     def referrers(self, name: str, digest: str) -> Listed:
         """What is listed as referring to some content."""
         return self._somewhere(name, lambda client, at: self._referrers.listed(client, at, digest))
@@ -141,6 +145,10 @@ class RegistryStore:
         """Have referrers that were pushed on the list of their subject."""
         client, at = self._client(name)
         self._referrers.enlist(client, at, digest, entries)
+
+    def client_of(self, name: str) -> Client:
+        """Who speaks to the registry of a name, for what only one kind of registry understands."""
+        return self._client(name)[0]
 
     def _client(self, name: str) -> tuple[Client, Endpoint]:
         endpoint = self._mirrors.endpoints(name)[0]
@@ -171,7 +179,6 @@ class RegistryStore:
         path = f"/v2/{at.repository}/manifests/{reference.version}"
         what = f"the manifest of `{reference}`"
         headers, data = whole(client, Request("GET", path, at.repository, headers={"Accept": _ACCEPT}), what)
-        self._connections.courtesy.want(client.host, -1)
         named = reference.digest or headers.get("Docker-Content-Digest", "")
         digest = _sound(named, client) if named else Descriptor.of(data, "").digest
         verify(data, Descriptor("", digest, len(data)), str(reference))
@@ -253,7 +260,7 @@ def _refused_manifest(refused: Refusal, client: Client, reference: Reference, da
     if kind and refused.status in (400, 415):
         error.hint = (
             f"this is an artifact of type {kind}, and `{client.host}` may take images only; whoever runs it may be "
-            "able to allow it (in Quay: ALLOWED_OCI_ARTIFACT_TYPES)"
+            "able to allow it (in Quay: ALLOWED_OCI_ARTIFACT_TYPES), and push does without it by --images-only"
         )
     return error
 

@@ -76,13 +76,16 @@ class Uploads:
         """
         upload = _Upload(client, at, blob, content, self)
         failures, furthest = 0, 0
+        refusals: dict[int, Refusal] = {}
         while True:
             way = self._ways.of(client.host, blob.size)
             try:
                 return upload.run(way)
             except _Unwanted as error:
+                refusals[way] = error.refused
                 if not self._ways.refuse(client.host, way, blob.size, error.refused.status):
-                    raise error.refused.error(upload.what, client.host) from None
+                    plainest = refusals.get(_WHOLE, error.refused)  # of the others it may say that it knows no such way
+                    raise plainest.error(upload.what, client.host) from None
                 upload.session = None
             except Transient as error:
                 if has():  # only the answer was lost
