@@ -18,6 +18,7 @@ VERBS = {
     "verify": "kubectl_airgap.commands.verify",
     "sign": "kubectl_airgap.commands.sign",
     "push": "kubectl_airgap.commands.push",
+    "load": "kubectl_airgap.commands.load",
     "relocate": "kubectl_airgap.commands.relocate",
 }
 

@@ -60,6 +60,11 @@ STREAM_WHOLE: Final = 8 * MIB  # blobs up to this size are handed on whole, so t
 STREAM_HANDED: Final = 24 * MIB  # of those
 STREAM_WINDOW: Final = 36 * MIB  # the last of a larger one: a chunk that did not arrive is sent once more
 
+# Container runtimes of this machine. What they do in silence, unpacking or saving a large image, takes minutes.
+RUNTIME_ANSWER: Final = 64 * MIB
+RUNTIME_ANSWER_SECONDS: Final = 60.0
+RUNTIME_STALL_SECONDS: Final = 1800.0
+
 # Transfers. Smaller buffers cost half of the speed (docs/architecture.md, "Speed").
 CHUNK: Final = 1 * MIB
 WORKERS: Final = 6

@@ -106,6 +106,12 @@ KeepGoing = Annotated[
 BundlePlace = Annotated[str, typer.Argument(help="The bundle.", metavar="BUNDLE", show_default=False)]
 Quiet = Annotated[bool, flag("-q", "--quiet", help="No progress, no summary; errors only.")]
 DryRun = Annotated[bool, flag("--dry-run", help="Say what would be done, and stop.")]
+RuntimeAddress = Annotated[
+    str, flag("--address", help="Socket of the container runtime, if not where it usually is.", metavar="SOCKET")
+]
+RuntimeNamespace = Annotated[
+    str, flag("--containerd-namespace", help="Namespace of containerd, if not k8s.io.", metavar="NAME")
+]
 Concurrency = Annotated[
     int,
     flag(

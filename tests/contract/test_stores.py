@@ -14,13 +14,17 @@ from tests.support.images import add_image, add_index
 from tests.support.registry import Registry, store_for
 
 from airgap import limits
+from airgap.adapters.runtimes.choice import Choice, choose
+from airgap.adapters.runtimes.kinds import Containerd
 from airgap.bundles.reader import open_file
 from airgap.descriptors import OCI_LAYER, Descriptor
 from airgap.errors import AirgapError, ContentMismatch, NotFound
 from airgap.references import Reference
 from airgap.stores import Chunk, Source, Target
+from airgap.stores.containerd import ContentStore
 from airgap.stores.directory import DirectoryStore
 from airgap.stores.memory import MemoryStore
+from airgap.stores.saved import SavedImages
 from airgap.transfer import engine, plan
 from airgap.transfer.graph import walk
 
@@ -50,7 +54,7 @@ def transfer(origin: MemoryStore, names: tuple[Reference, ...], target: Target) 
     engine.run(plan.plan(graph, target, {name: name for name in names}), origin, target)
 
 
-@pytest.fixture(params=["memory", "directory", "archive", "registry"])
+@pytest.fixture(params=["memory", "directory", "archive", "registry", "saved", "containerd"])
 def filled(request: pytest.FixtureRequest, tmp_path: Path, registry: Registry) -> Iterator[Filled]:
     repository = registry.repository()
     origin, names = made(repository)
@@ -70,6 +74,21 @@ def filled(request: pytest.FixtureRequest, tmp_path: Path, registry: Registry) -
             yield Filled(
                 bundle.store, origin, names, lambda d: flip_in(path, base + layout.offsets[d.digest] + d.size // 2)
             )
+    elif request.param == "saved":
+        path = tmp_path / "x.tar"
+        layout = pack_into(path, origin, names).layout  # an OCI layout in a tar, as docker writes from 25 on
+        base = len(layout.leading)
+        with path.open("rb") as file, SavedImages(file, tmp_path, "a runtime") as saved:
+            spool = Path(f"/proc/self/fd/{saved.fileno()}")
+            yield Filled(saved, origin, names, lambda d: flip_in(spool, base + layout.offsets[d.digest] + d.size // 2))
+    elif request.param == "containerd":
+        ctr = request.getfixturevalue("ctr")
+        pack_into(tmp_path / "x.tar", origin, names)
+        ctr("images", "import", "--all-platforms", "--no-unpack", tmp_path / "x.tar")
+        runtime = choose(Choice("containerd", ctr.address))
+        assert isinstance(runtime, Containerd)
+        content = Path(ctr.address).parent / "root" / "io.containerd.content.v1.content"
+        yield Filled(ContentStore(runtime), origin, names, lambda d: flip_in(content / d.blob_path))
     else:
         store = store_for(registry)
         transfer(origin, names, store)

@@ -71,9 +71,9 @@ def test_skopeo_copies_an_image_with_all_platforms_to_a_registry(bundle: Made, r
 
 
 def test_containerd_imports_every_image_by_name_and_digest(bundle: Made, ctr: Runtime) -> None:
-    ctr("images", "import", "--snapshotter", "native", bundle.path)
-    rows = [line.split() for line in ctr("images", "ls").splitlines()[1:]]
-    assert {row[0]: row[2] for row in rows} == {name: bundle.digest(name) for name in bundle.names}
+    ctr("images", "import", bundle.path)
+    there = ctr.names()
+    assert {name: there[name] for name in bundle.names} == {name: bundle.digest(name) for name in bundle.names}
 
 
 def test_what_is_attached_is_listed_under_a_key_that_no_runtime_unpacks_by(bundle: Made) -> None:
@@ -88,14 +88,12 @@ def test_what_is_attached_is_listed_under_a_key_that_no_runtime_unpacks_by(bundl
 
 def test_podman_loads_every_image(bundle: Made, podman: Runtime) -> None:
     podman("load", "--input", bundle.path)
-    listed = podman("images", "--format", "{{.Repository}}:{{.Tag}}").split()
-    assert set(listed) == set(bundle.names)
+    assert set(bundle.names) <= set(podman.names())
 
 
 def test_docker_loads_every_image(bundle: Made, docker: Runtime) -> None:
     docker("load", "--input", bundle.path)
-    listed = docker("images", "--format", "{{.Repository}}:{{.Tag}}").split()
-    assert {str(Reference.parse(name)) for name in listed} == set(bundle.names)
+    assert set(bundle.names) <= set(docker.names())
 
 
 def test_plain_tar_unpacks_it_into_an_image_layout(bundle: Made, tmp_path: Path) -> None:

@@ -227,6 +227,11 @@ def test_a_terminal_is_no_place_for_a_bundle(bundle: Path) -> None:
         os.close(theirs)
 
 
+def test_a_stream_is_not_loaded_into_a_runtime(bundle: Path) -> None:
+    done = kubectl_airgap("load", "-", "--runtime", "podman", stdin=bundle.read_bytes())
+    check_refusal(done, 2, "a bundle on standard input cannot be loaded", "write it to a file first")
+
+
 def test_a_closed_standard_input_is_said() -> None:
     done = run("bash", "-c", f"{SCRIPTS / 'kubectl-airgap'} verify - <&-")
     check_refusal(done, 2, "standard input is closed", "hint: ")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
 
 from airgap import limits
@@ -13,6 +14,8 @@ from airgap_cli.options import (
     Quiet,
     RegistryFlags,
     Report,
+    RuntimeAddress,
+    RuntimeNamespace,
     SourceFlags,
     flag,
     grouped,
@@ -69,6 +72,12 @@ def pack(
         str,
         flag("--split", help="Write parts of this size, such as 4GB; FAT32 takes up to 4294967295.", metavar="SIZE"),
     ] = "",
+    from_: Annotated[
+        str,
+        flag("--from", help="Take images from this machine's docker, podman or containerd alone.", metavar="RUNTIME"),
+    ] = "",
+    address: RuntimeAddress = "",
+    containerd_namespace: RuntimeNamespace = "",
     keep_going: KeepGoing = False,
     concurrency: Concurrency = limits.WORKERS,
     dry_run: DryRun = False,
@@ -80,6 +89,9 @@ def pack(
     The charts and manifests come along, what --file names, and the signatures, attestations and other things that
     registries list as referring to an image. The file is a plain tar and an OCI image layout: skopeo, ctr, podman and
     docker read it too. A run that was cut leaves BUNDLE.partial; the same command goes on from there.
+
+    With --from, registries are not asked. containerd keeps images as they were pulled, digests and all; docker and
+    podman keep no compressed layers, so that digests are others than at the registry and the bundle is larger.
 
     With --split the file comes in parts, BUNDLE.001 and so on, and BUNDLE.parts.json, which tells them apart: every
     command takes them as they are. With -o - it goes to standard output, and needs no disk.
@@ -94,9 +106,11 @@ def pack(
       kubectl airgap pack -f deploy/ --split 4GB -o /media/stick/app.tar
       kubectl airgap pack -f deploy/ -o - | ssh jump kubectl airgap push - registry.internal:5000/apps
       kubectl airgap pack -f deploy/ --name app --sequence 3 --expires 90d --sign-key sign.key -o app-3.tar
+      kubectl airgap pack --image shop/web:dev --from docker -o dev.tar
     """
+    from airgap.adapters.runtimes.choice import Choice
     from airgap.bundles.freshness import expiry
-    from airgap.operations import artifacts, images, places
+    from airgap.operations import artifacts, images, local, places
     from airgap.operations import pack as operation
     from airgap.platforms import Platform
     from airgap_cli.progress import Progress
@@ -130,12 +144,18 @@ def pack(
             found, off = operation.without_off(found)
             for reference in () if quiet else off:
                 render.say(f"not packed: {reference}, which only a feature that is off needs; --include-off packs it")
-        packing = operation.prepare(found, output, wishes, run, made)
-        if dry_run:
-            _say_plan(packing, run.access.rate)
-            _say_allowances(run)
-            return
-        packed = operation.write(packing, run)
+        with ExitStack() as until_packed:
+            runtime = None
+            if from_:
+                chosen = Choice(from_, address, containerd_namespace)
+                images_here = local.source_of(chosen, found.references, output, run, keep_going=keep_going)
+                runtime = until_packed.enter_context(images_here)
+            packing = operation.prepare(found, output, wishes, run, made, runtime)
+            if dry_run:
+                _say_plan(packing, run.access.rate)
+                _say_allowances(run)
+                return
+            packed = operation.write(packing, run)
         seconds = progress.seconds
     if report is not None:
         print_report(packed.report, report)

@@ -123,6 +123,7 @@ def _say(pushed: Pushed, prepared: Push, target: str, place: Path, seconds: floa
     render.say(
         f"pushed {counted(pushed.counts)} to {target}: {sent}{shared}; each tag was asked for again and is right"
     )
+    _say_left(prepared)
     if pushed.lock.entries:
         render.say(f"the lock is {place}")
     for line in _next(pushed, target, place):

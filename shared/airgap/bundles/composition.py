@@ -105,7 +105,7 @@ def documents_for_others(graph: Graph, inventory: bytes, present: Container[str]
     graph = _complete(graph, present)
     names = ((image.reference, image.root) for image in graph.images)
     artifacts = {image.root.digest for image in graph.images if not _can_run(graph, image.root)}
-    docker = _docker_document(graph)
+    docker = docker_document(graph)
     return {
         INDEX_FILE: index_document(names, {INVENTORY_DIGEST: digest_of(inventory)}, artifacts),
         **({DOCKER_FILE: docker} if docker else {}),
@@ -139,12 +139,12 @@ def _item(graph: Graph, image: Image, asked: Asked) -> Item:
     return Item(asked.kind, image.reference, root.digest, root.media_type, platforms, why, asked.subject)
 
 
-def _docker_document(graph: Graph) -> bytes:
+def docker_document(graph: Graph) -> bytes:
     """The docker-archive list: one entry per image config, with all its names; empty where nothing can run."""
     entries: dict[str, dict[str, Any]] = {}
     owners: dict[str, str] = {}
     for image in sorted(graph.images, key=lambda image: image.reference.digest is not None):
-        manifest = _runnable(graph, image.root)
+        manifest = runnable(graph, image.root)
         if manifest is None or manifest.config is None:
             continue
         layers = [layer.blob_path for layer in manifest.layers]
@@ -172,7 +172,7 @@ def _can_run(graph: Graph, root: Descriptor) -> bool:
     return node.manifest.is_image and all(layer.is_file_system for layer in node.manifest.layers)
 
 
-def _runnable(graph: Graph, root: Descriptor) -> Manifest | None:
+def runnable(graph: Graph, root: Descriptor) -> Manifest | None:
     """The single-platform image that docker should see: linux/amd64 of an index, else its first."""
     node = graph.nodes[root.digest]
     if not root.is_index:
@@ -180,5 +180,5 @@ def _runnable(graph: Graph, root: Descriptor) -> Manifest | None:
         return node.manifest if node.manifest.is_image and complete else None
     images = [c for c in node.wanted if c.is_manifest and not (c.platform and c.platform.is_attestation)]
     images.sort(key=lambda c: c.platform is None or (c.platform.os, c.platform.architecture) != _PREFERRED)
-    found = (_runnable(graph, child) for child in images)
+    found = (runnable(graph, child) for child in images)
     return next((manifest for manifest in found if manifest is not None), None)

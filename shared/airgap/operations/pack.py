@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from airgap import limits, strictjson
 from airgap.bundles import artifacts as artifacts_of_bundles
 from airgap.bundles.artifacts import Artifact
 from airgap.bundles.composition import Asked, Composition, Label, compose
@@ -15,9 +14,11 @@ from airgap.bundles.keys import SigningKey
 from airgap.bundles.signing import sealed
 from airgap.descriptors import Descriptor
 from airgap.discovery.findings import Certainty, Discovery, Finding
-from airgap.errors import AirgapError, IncompleteError, InvalidInput, InvalidManifest
-from airgap.operations import places, since
+from airgap.errors import AirgapError, IncompleteError, InvalidInput
+from airgap.operations import local, places, since
 from airgap.operations.environment import Run
+from airgap.operations.local import LocalSource
+from airgap.operations.singles import platform_of
 from airgap.platforms import Platform
 from airgap.references import Reference
 from airgap.stores import Source
@@ -115,8 +116,17 @@ class Packed:
     failures: tuple[tuple[Reference, AirgapError], ...]
 
 
-def prepare(discovery: Discovery, place: str, wishes: Wishes, run: Run, artifacts: Sequence[Artifact] = ()) -> Packing:
+def prepare(
+    discovery: Discovery,
+    place: str,
+    wishes: Wishes,
+    run: Run,
+    artifacts: Sequence[Artifact] = (),
+    runtime: LocalSource | None = None,
+) -> Packing:
     """Resolve what was found and lay the bundle out, artifacts too; nothing is written yet.
+
+    Where a container runtime of this machine is given, images are read from it and from nowhere else.
 
     Raises:
         IncompleteError: something could not be examined, or images cannot be read.
@@ -132,19 +142,20 @@ def prepare(discovery: Discovery, place: str, wishes: Wishes, run: Run, artifact
     if not discovery.references and not artifacts:
         raise InvalidInput("no image was found, so there is nothing to pack")
     places.check_new(place, wishes.split)
-    registries = run.sources()
-    registries.announce(discovery.references)
-    source = artifacts_of_bundles.store_of(artifacts, registries)
+    source = artifacts_of_bundles.store_of(artifacts, runtime or _registries(discovery, run))
+    choice = of_platforms(wishes.platforms)
     graph = walk(
         source,
         (*discovery.references, *(artifact.reference for artifact in artifacts)),
-        of_platforms(wishes.platforms),
+        local.present(runtime, choice) if runtime else choice,
         keep_going=wishes.keep_going,
         workers=run.workers,
         stopped=run.stopped,
     )
     if wishes.platforms:
         _check_platforms(graph, source, wishes.platforms, run)
+    if runtime:
+        local.check_whole(graph, runtime)
     whole = attached(graph, source, run.workers, run.observe, run.stopped) if wishes.referrers else Attached(graph)
     absent = since.known(wishes.since, whole.graph, run) if wishes.since else {}
     sign = partial(sealed, wishes.key) if wishes.key else None
@@ -153,10 +164,16 @@ def prepare(discovery: Discovery, place: str, wishes: Wishes, run: Run, artifact
     return Packing(place, whole.graph, composition, source, places.free_space(place), wishes.split)
 
 
+def _registries(discovery: Discovery, run: Run) -> Source:
+    source = run.sources()
+    source.announce(discovery.references)
+    return source
+
+
 def _check_platforms(graph: Graph, source: Source, asked: tuple[Platform, ...], run: Run) -> None:
     """Refuse images that have none of the platforms asked for, and tell which lack some of them."""
     singles = [image for image in graph.images if graph.nodes[image.root.digest].manifest.is_image]
-    made_for = pool.every(lambda image: (_made_for(graph, image, source),), singles, run.workers, run.stopped)
+    made_for = pool.every(lambda image: (platform_of(image, graph, source),), singles, run.workers, run.stopped)
     other = [(i, p) for i, (p,) in zip(singles, made_for, strict=True) if not any(each.covers(p) for each in asked)]
     if other:
         raise IncompleteError(
@@ -166,16 +183,6 @@ def _check_platforms(graph: Graph, source: Source, asked: tuple[Platform, ...], 
         )
     several = ((image, graph.platforms_of(image)) for image in graph.images if image.root.is_index)
     _note_missing([*zip(singles, made_for, strict=True), *several], asked, run.observe)
-
-
-def _made_for(graph: Graph, image: Image, source: Source) -> Platform:
-    """An image without an index has one platform, which only its config tells."""
-    config = graph.nodes[image.root.digest].manifest.children[0]
-    if config.size > limits.MANIFEST:
-        raise InvalidManifest(f"the config of `{image.reference}` is larger than {limits.MANIFEST} bytes")
-    data = b"".join(source.blob(image.reference.name, config))
-    value = strictjson.loads(data, f"the config of `{image.reference}`")
-    return Platform.from_json(value if isinstance(value, dict) else {})
 
 
 def _note_missing(

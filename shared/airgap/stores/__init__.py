@@ -99,7 +99,7 @@ class Listed:
 
 @runtime_checkable
 class Listing(Protocol):
-    """A store with lists of what refers to its content, such as signatures. Registries have them."""
+    """A source with lists of what refers to its content, such as signatures. Registries have them."""
 
     def referrers(self, name: str, digest: str) -> Listed:
         """What is listed as having this content as its subject.
@@ -108,6 +108,11 @@ class Listing(Protocol):
             StoreError, ContentError: it cannot be asked.
         """
         ...
+
+
+@runtime_checkable
+class Enlisting(Protocol):
+    """A target with such lists."""
 
     def enlist(self, name: str, digest: str, entries: Sequence[Mapping[str, Any]]) -> None:
         """See to it that referrers which are there, by their descriptors, are on the list of their subject.

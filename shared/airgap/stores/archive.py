@@ -100,8 +100,7 @@ def looked_up(table: Mapping[str, Descriptor], reference: Reference, place: str)
 
 
 def _leading(members: Iterable[tuple[str, bytes]]) -> bytes:
-    parts = (tar.header(name, len(data)) + data + tar.padding(len(data)) for name, data in members)
-    return b"".join(parts)
+    return b"".join(tar.member(name, data) for name, data in members)
 
 
 class ArchiveWriter:

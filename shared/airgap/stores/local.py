@@ -9,9 +9,9 @@ from pathlib import Path
 
 from airgap import durable, limits
 from airgap.descriptors import OCI_MANIFEST, Descriptor, hasher, verify
-from airgap.errors import ContentMismatch, DocumentError, InvalidInput
+from airgap.errors import ContentMismatch, DocumentError, InvalidInput, NotFound
 from airgap.references import Reference
-from airgap.stores import Chunk, Content, Source
+from airgap.stores import Chunk, Content, Listed, Listing, Source
 from airgap.stores.reading import verified
 
 
@@ -64,8 +64,17 @@ class LocalStore:
 
     def resolve(self, reference: Reference) -> Descriptor:
         """What a name stands for."""
-        data = self._manifests.get(reference)
-        return self._behind.resolve(reference) if data is None else Descriptor.of(data, OCI_MANIFEST)
+        if reference.name not in self._names:
+            return self._behind.resolve(reference)
+        if reference not in self._manifests:
+            raise NotFound(f"`{reference}` is not on this machine")
+        return Descriptor.of(self._manifests[reference], OCI_MANIFEST)
+
+    def referrers(self, name: str, digest: str) -> Listed:
+        """What is listed behind it; to what is made here nothing refers."""
+        if name in self._names or not isinstance(self._behind, Listing):
+            return Listed(())
+        return self._behind.referrers(name, digest)
 
     def manifest(self, name: str, descriptor: Descriptor) -> bytes:
         """A manifest, checked."""

@@ -6,9 +6,10 @@ the same bytes whatever the clock, the machine or the user.
 
 from __future__ import annotations
 
+import posixpath
 import re
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -40,12 +41,31 @@ class Member:
         return self.offset + padded(self.size)
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A member of a tar that others wrote.
+
+    Attributes:
+        content: where its bytes lie; None for a directory or a link.
+        link: the name that stands for it, from the archive's root; empty for everything else.
+    """
+
+    name: str
+    content: Member | None
+    link: str = ""
+
+
 def header(name: str, size: int) -> bytes:
     """The canonical header of a regular file: one block, or three where the size needs a pax record."""
     info = tarfile.TarInfo(name)
     info.size = size
     info.mode = 0o644
     return info.tobuf(tarfile.USTAR_FORMAT if size < _USTAR_LIMIT else tarfile.PAX_FORMAT)
+
+
+def member(name: str, data: bytes) -> bytes:
+    """A whole regular file: header, content, padding."""
+    return header(name, len(data)) + data + padding(len(data))
 
 
 def padded(size: int) -> int:
@@ -93,3 +113,56 @@ def _decode(block: bytes, offset: int, place: str) -> tarfile.TarInfo:
         return tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
     except (tarfile.HeaderError, ValueError) as error:
         raise DamagedBundle(f"`{place}`: no tar header at byte {offset}: {error}") from error
+
+
+def scan(read_at: ReadAt, place: str) -> Iterator[Entry]:
+    """All members of a tar that others wrote: files, directories, links to other members; no devices, no tricks.
+
+    Raises:
+        DamagedBundle: cut short, a wrong checksum, or a member of another kind.
+    """
+    offset = 0
+    while True:
+        block = read_at(BLOCK, offset)
+        if len(block) < BLOCK:
+            raise DamagedBundle(f"{place} is cut off at byte {offset + len(block)}")
+        if block == bytes(BLOCK):
+            return
+        info = _decode(block, offset, place)
+        records: dict[str, str] = {}
+        if info.type == tarfile.XHDTYPE:
+            if info.size > _PAX_MOST:
+                raise DamagedBundle(f"{place}: the extended header at byte {offset} is too large")
+            records = _records(read_at(info.size, offset + BLOCK), offset, place)
+            offset += BLOCK + padded(info.size)
+            info = _decode(read_at(BLOCK, offset), offset, place)
+        entry, offset = _entry(info, records, offset, place)
+        yield entry
+
+
+def _entry(info: tarfile.TarInfo, records: dict[str, str], offset: int, place: str) -> tuple[Entry, int]:
+    """A member, and the offset of the next one's header."""
+    name, target = records.get("path", info.name), records.get("linkpath", info.linkname)
+    if info.type in (tarfile.SYMTYPE, tarfile.LNKTYPE):
+        above = posixpath.dirname(name) if info.type == tarfile.SYMTYPE else ""
+        return Entry(name, None, posixpath.normpath(posixpath.join(above, target))), offset + BLOCK
+    if info.type == tarfile.DIRTYPE:
+        return Entry(name, None), offset + BLOCK
+    said = records.get("size", str(info.size))
+    info.name = name
+    member = _member(info, int(said) if said.isdecimal() and len(said) < 17 else -1, offset, place)
+    return Entry(name, member), member.end
+
+
+def _records(data: bytes, offset: int, place: str) -> dict[str, str]:
+    """The records of an extended header, `LENGTH KEY=VALUE` and a newline each (POSIX pax, "Extended Header")."""
+    records: dict[str, str] = {}
+    while data:
+        count, _, _ = data.partition(b" ")
+        length = int(count) if count.isdigit() and len(count) < 6 else 0
+        key, equals, value = data[len(count) + 1 : max(length - 1, 0)].decode("utf-8", "surrogateescape").partition("=")
+        if not equals or data[length - 1 : length] != b"\n":
+            raise DamagedBundle(f"{place}: the extended header at byte {offset} is damaged")
+        records[key] = value
+        data = data[length:]
+    return records

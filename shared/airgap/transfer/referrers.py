@@ -15,7 +15,7 @@ from typing import Any, Final
 from airgap import limits
 from airgap.errors import AccessDenied, AirgapError, ContentError, NotFound, StoreError
 from airgap.references import Reference
-from airgap.stores import Listing, Source, Target
+from airgap.stores import Enlisting, Listing, Source, Target
 from airgap.transfer import events, pool
 from airgap.transfer.graph import Graph, Image, Node, Walker
 
@@ -99,7 +99,7 @@ def enlist(
     Returns:
         Those that are not listed there, by their source names, with the reason.
     """
-    if not isinstance(target, Listing):
+    if not isinstance(target, Enlisting):
         return {}
     lists: dict[tuple[str, str], list[Image]] = {}
     for image, name in pushed:

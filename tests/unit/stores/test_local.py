@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.support.images import add_image
 
+from airgap import stores
 from airgap.descriptors import OCI_MANIFEST, Descriptor
 from airgap.errors import DocumentError, InvalidInput, NotFound
 from airgap.references import Reference
@@ -112,3 +113,29 @@ def test_f45_a_file_that_is_not_what_it_was_is_an_error(after: bytes, tmp_path: 
     with pytest.raises(DocumentError, match="changed while it was packed") as caught:
         read(store(piece), piece)
     assert str(path) in caught.value.place
+
+
+class Listed(MemoryStore):
+    """A memory with a signature on everything."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    def referrers(self, name: str, digest: str) -> stores.Listed:
+        self.asked.append(name)
+        return stores.Listed(("sha256:" + "a" * 64,))
+
+
+def test_signatures_are_looked_for_behind_it_and_never_on_what_is_made_here() -> None:
+    behind = Listed()
+    source = store(of_bytes(b"x", TYPE, "x"), behind)
+    assert isinstance(source, stores.Listing)
+    assert source.referrers("quay.io/a/b", "sha256:" + "b" * 64).digests
+    assert not source.referrers(HERE.name, "sha256:" + "b" * 64).digests
+    assert behind.asked == ["quay.io/a/b"]
+
+
+def test_no_registry_is_asked_for_a_name_that_stands_for_this_machine() -> None:
+    with pytest.raises(NotFound, match="on this machine"):
+        store(of_bytes(b"x", TYPE, "x")).resolve(Reference.parse(f"{HERE.name}:other"))
