@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.support.bundles import frame, hollow
+from tests.support.bundles import frame, hollow, write_hollow
 from tests.support.cli import check_refusal, kubectl_airgap
 from tests.support.images import add_image
 
@@ -153,12 +153,7 @@ def test_f48_the_command_line_names_the_part_and_what_to_do(archive: Path) -> No
 def test_f50_a_layer_of_more_than_eight_gib_is_read_where_tar_finds_it(tmp_path: Path) -> None:
     store, composition, large = hollow(9 * limits.GIB + 5)
     path = tmp_path / "x.tar"
-    path.touch()
-    os.truncate(path, composition.layout.size)
-    with path.open("r+b") as file:
-        for offset, data in frame(store, composition):
-            file.seek(offset)
-            file.write(data)
+    write_hollow(path, store, composition)
     with read(ArchiveReader(FileMedium(path)), ANYBODY) as bundle:
         assert inspect.contents(bundle).asked[0].size > 9 * limits.GIB
         assert b"".join(bundle.store.blob("", large, large.size - 3)) == bytes(3)

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.support.bundles import frame, hollow, pack_into
+from tests.support.bundles import hollow, pack_into, write_hollow
 from tests.support.cli import SCRIPTS
 from tests.support.faultproxy import Fault, FaultProxy, fault_proxy
 from tests.support.images import add_image, random_layer
@@ -94,12 +94,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
         digest.update(bytes(min(limits.CHUNK, LARGE - start)))
     store, composition, _ = hollow(LARGE, f"sha256:{digest.hexdigest()}")
     path = tmp_path_factory.mktemp("large") / "x.tar"
-    path.touch()
-    os.truncate(path, composition.layout.size)
-    with path.open("r+b") as file:
-        for offset, data in frame(store, composition):
-            file.seek(offset)
-            file.write(data)
+    write_hollow(path, store, composition)
     return path
 
 

@@ -93,9 +93,9 @@ def test_a_plan_says_how_many_there_will_be(image: str, tmp_path: Path) -> None:
 
 
 def test_parts_whose_list_was_left_behind_are_not_taken_for_a_bundle(archive: Path, tmp_path: Path) -> None:
-    part = tmp_path / "shop.tar.001"
-    part.write_bytes(archive.with_name("shop.tar.001").read_bytes())
-    for name in (part, tmp_path / "shop.tar"):
+    for number in ("001", "002"):
+        (tmp_path / f"shop.tar.{number}").write_bytes(Path(f"{archive}.{number}").read_bytes())
+    for name in (tmp_path / "shop.tar.001", tmp_path / "shop.tar"):
         check_refusal(kubectl_airgap("verify", name), 3, "shop.tar.parts.json` is missing", "carry it over too")
 
 

@@ -68,6 +68,15 @@ def hollow(size: int, digest: str = "sha256:" + "5" * 64) -> tuple[MemoryStore, 
     return store, compose(walk(store, [name]), {}, Label("x")), large
 
 
+def write_hollow(path: Path, store: MemoryStore, composition: Composition) -> None:
+    """The file of such a bundle: where content is nowhere, it has a hole."""
+    with path.open("wb") as file:
+        file.truncate(composition.layout.size)
+        for offset, data in frame(store, composition):
+            file.seek(offset)
+            file.write(data)
+
+
 def frame(store: MemoryStore, composition: Composition) -> list[tuple[int, bytes]]:
     """(offset, bytes) of everything in a bundle but content that is nowhere."""
     layout = composition.layout

@@ -94,13 +94,15 @@ def _part(entry: dict[str, Any], number: int) -> Part:
 def archive_of(path: Path) -> Path | None:
     """The archive whose parts a path means, or None where it means a file.
 
-    Parts are meant by their list, by any of them, and by the archive's own name where there is no such file.
+    Parts are meant by their list, by any of them, and by the archive's own name where there is no such file. A lone
+    file whose name happens to end with a number is itself.
     """
     if path.name.endswith(SUFFIX):
         return path.with_name(path.name.removesuffix(SUFFIX))
-    if match := _NUMBERED.fullmatch(path.name):
-        return path.with_name(match[1])
     with durable.explained(path):
+        if match := _NUMBERED.fullmatch(path.name):
+            archive = path.with_name(match[1])
+            return archive if list_of(archive).exists() or len([*siblings(archive)]) > 1 else None
         is_set = not path.exists() and (list_of(path).exists() or numbered(path, 1).exists())
     return path if is_set else None
 

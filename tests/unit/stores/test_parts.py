@@ -94,6 +94,8 @@ def test_all_names_of_a_set_mean_it_and_a_file_means_itself(archive: Path, tmp_p
         assert partlist.archive_of(tmp_path / name) == archive
     (tmp_path / "y.tar").write_bytes(b"")
     assert partlist.archive_of(tmp_path / "y.tar") is None
+    (tmp_path / "release-2.100").write_bytes(b"")
+    assert partlist.archive_of(tmp_path / "release-2.100") is None
     assert partlist.archive_of(tmp_path / "nothing.tar") is None
 
 
