@@ -69,6 +69,7 @@ RUNTIME_STALL_SECONDS: Final = 1800.0
 CHUNK: Final = 1 * MIB
 WORKERS: Final = 6
 WORKERS_MOST: Final = 128
+UPLOAD_UNASKED: Final = 64 * KIB  # of which a put costs no more than a question
 UPLOAD_WHOLE: Final = 64 * MIB  # goes up in one request: what a broken connection costs again at most
 UPLOAD_CHUNK: Final = 32 * MIB  # of what is larger: a request costs milliseconds, a lost chunk is sent again
 UPLOAD_CHUNK_SMALL: Final = 4 * MIB  # the most that GHCR takes in a chunk
@@ -83,3 +84,8 @@ BACKOFF_SECONDS: Final = 1.0
 BACKOFF_MOST_SECONDS: Final = 60.0
 RETRY_AFTER_MOST_SECONDS: Final = 600.0
 SENT_AGAIN: Final = 1 * GIB  # of one blob, by servers that ignore ranges; more is an error instead of a loop
+
+# Buckets. An upload has at most 10,000 parts of 5 MiB or more (Amazon S3 User Guide, "Multipart upload limits").
+S3_PART: Final = 8 * MIB
+S3_PARTS: Final = 10_000
+S3_BUFFERS: Final = 3  # parts that are in memory at a time, over all blobs

@@ -103,7 +103,10 @@ Report = Annotated[
 KeepGoing = Annotated[
     bool, flag("--keep-going", help="Go on with the others when an image fails; exit with 5 and name each.")
 ]
-BundlePlace = Annotated[str, typer.Argument(help="The bundle.", metavar="BUNDLE", show_default=False)]
+BundlePlace = Annotated[
+    str,
+    typer.Argument(help="The bundle: a file, DIR/ or s3://BUCKET/PREFIX.", metavar="BUNDLE", show_default=False),
+]
 Quiet = Annotated[bool, flag("-q", "--quiet", help="No progress, no summary; errors only.")]
 DryRun = Annotated[bool, flag("--dry-run", help="Say what would be done, and stop.")]
 RuntimeAddress = Annotated[
@@ -203,6 +206,18 @@ MaxDepth = Annotated[
     int,
     flag("--max-depth", help="Components of a path at most; more are joined with dashes. 0: any.", min=0, metavar="N"),
 ]
+
+
+@dataclass(frozen=True)
+class BucketFlags:
+    """How bundles in buckets are reached. The login is the one that AWS tools find."""
+
+    s3_endpoint: Annotated[
+        str, flag("--s3-endpoint", help="URL of an S3 store that is not Amazon's, for s3://…", metavar="URL")
+    ] = ""
+    s3_profile: Annotated[
+        str, flag("--s3-profile", help="Profile of ~/.aws/config to reach s3://… with.", metavar="NAME")
+    ] = ""
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,7 @@ def test_what_is_no_bundle_is_said_to_be_none(case: tuple[bytes, int, str], verb
 
 def test_a_bundle_that_is_not_there_or_a_directory_is_said_to_be_so(tmp_path: Path) -> None:
     check_refusal(kubectl_airgap("verify", tmp_path / "none.tar"), 2, "no such file")
-    check_refusal(kubectl_airgap("verify", tmp_path), 2, "is a directory")
+    check_refusal(kubectl_airgap("verify", tmp_path), 2, "no bundle")
 
 
 REGISTRIES = {

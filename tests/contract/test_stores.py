@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from tests.support.bundles import pack_into
 from tests.support.images import add_image, add_index
 from tests.support.registry import Registry, store_for
+from tests.support.s3 import S3Server, bucket_files
 
 from airgap import limits
 from airgap.adapters.runtimes.choice import Choice, choose
@@ -22,8 +24,10 @@ from airgap.errors import AirgapError, ContentMismatch, NotFound
 from airgap.references import Reference
 from airgap.stores import Chunk, Source, Target
 from airgap.stores.containerd import ContentStore
-from airgap.stores.directory import DirectoryStore
+from airgap.stores.directory import DirectoryFiles
+from airgap.stores.layoutstore import LayoutStore
 from airgap.stores.memory import MemoryStore
+from airgap.stores.s3 import Location
 from airgap.stores.saved import SavedImages
 from airgap.transfer import engine, plan
 from airgap.transfer.graph import walk
@@ -54,8 +58,20 @@ def transfer(origin: MemoryStore, names: tuple[Reference, ...], target: Target) 
     engine.run(plan.plan(graph, target, {name: name for name in names}), origin, target)
 
 
-@pytest.fixture(params=["memory", "directory", "archive", "registry", "saved", "containerd"])
-def filled(request: pytest.FixtureRequest, tmp_path: Path, registry: Registry) -> Iterator[Filled]:
+@pytest.fixture(scope="module")
+def bundle_in_bucket(registry: Registry, s3: S3Server) -> tuple[Location, MemoryStore, tuple[Reference, ...]]:
+    """The images of all tests that read from a bucket, since writing there takes its time."""
+    location = s3.location()
+    origin, names = made(registry.repository())
+    with pytest.MonkeyPatch.context() as patched:
+        s3.log_in(patched)
+        with closing(LayoutStore(bucket_files(s3, location))) as bucket:
+            transfer(origin, names, bucket)
+    return location, origin, names
+
+
+@pytest.fixture(params=["memory", "directory", "bucket", "archive", "registry", "saved", "containerd"])
+def filled(request: pytest.FixtureRequest, tmp_path: Path, registry: Registry, s3_login: S3Server) -> Iterator[Filled]:
     repository = registry.repository()
     origin, names = made(repository)
     if request.param == "memory":
@@ -63,9 +79,20 @@ def filled(request: pytest.FixtureRequest, tmp_path: Path, registry: Registry) -
         transfer(origin, names, memory)
         yield Filled(memory, origin, names, lambda d: memory.blobs.update({d.digest: flipped(memory.blobs[d.digest])}))
     elif request.param == "directory":
-        directory = DirectoryStore.create(tmp_path / "layout")
-        transfer(origin, names, directory)
-        yield Filled(directory, origin, names, lambda d: flip_in(directory.path / d.blob_path))
+        files = DirectoryFiles.create(tmp_path / "layout")
+        transfer(origin, names, LayoutStore(files))
+        yield Filled(LayoutStore(files), origin, names, lambda d: flip_in(files.path / d.blob_path))
+    elif request.param == "bucket":
+        location, origin, names = request.getfixturevalue("bundle_in_bucket")
+        damaged: list[str] = []
+
+        def flip_there(blob: Descriptor) -> None:
+            damaged.append(s3_login.change(location, blob.blob_path, flipped))
+
+        with closing(LayoutStore(bucket_files(s3_login, location))) as bucket:
+            yield Filled(bucket, origin, names, flip_there)
+        for name in damaged:
+            s3_login.change(location, name, flipped)
     elif request.param == "archive":
         path = tmp_path / "x.tar"
         layout = pack_into(path, origin, names).layout
@@ -182,11 +209,17 @@ def test_a_size_that_is_not_the_contents_is_noticed(filled: Filled) -> None:
                 pass
 
 
-@pytest.fixture(params=["memory", "directory", "registry"])
-def target(request: pytest.FixtureRequest, tmp_path: Path, registry: Registry) -> Target:
+@pytest.fixture(params=["memory", "directory", "bucket", "registry"])
+def target(request: pytest.FixtureRequest, tmp_path: Path, registry: Registry, s3_login: S3Server) -> Iterator[Target]:
     if request.param == "memory":
-        return MemoryStore()
-    return DirectoryStore.create(tmp_path / "layout") if request.param == "directory" else store_for(registry)
+        yield MemoryStore()
+    elif request.param == "directory":
+        yield LayoutStore(DirectoryFiles.create(tmp_path / "layout"))
+    elif request.param == "bucket":
+        with closing(LayoutStore(bucket_files(s3_login))) as store:
+            yield store
+    else:
+        yield store_for(registry)
 
 
 def test_content_that_fails_at_its_end_leaves_nothing(target: Target, registry: Registry) -> None:

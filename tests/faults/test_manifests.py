@@ -59,7 +59,7 @@ def half_there(registry: Registry) -> tuple[MemoryStore, Reference, Descriptor]:
     """An image of which the registry has all blobs but no manifest yet; and its layer."""
     origin = MemoryStore()
     name = Reference.parse(registry.repository() + ":1")
-    add_image(origin, str(name), layers=[layer(os.urandom(20_000))])
+    add_image(origin, str(name), layers=[layer(os.urandom(100_000))])
     graph = walk(origin, [name])
     blobs = [blob for image in graph.images for blob in graph.blobs_of(image)]
     for one in blobs:
@@ -79,11 +79,11 @@ def test_f23_a_blob_that_is_deleted_meanwhile_is_sent_once_more(
     origin, name, gone = half_there
     target = store()
     todo = plan.plan(walk(origin, [name]), target, {name: name})
-    assert todo.copies == ()
+    assert gone not in [copy.descriptor for copy in todo.copies]
     delete(registry, name, gone)
     notes: list[events.Event] = []
     report = engine.run(todo, origin, target, engine.Conduct(observe=notes.append))
-    assert report.copied == 1
+    assert report.bytes == gone.size
     assert any(isinstance(note, events.Note) and gone.digest in note.text for note in notes)
     assert store_for(registry).resolve(name).digest == origin.resolve(name).digest
 
@@ -110,7 +110,7 @@ def test_f24_a_blob_of_another_size_than_it_should_have_is_sent_again(
     with fault_proxy(registry.host, Fault("HEAD", wrong.hex, answer=odd)) as proxy:
         there = Reference.parse(f"{proxy.host}/{name.repository}:1")
         todo = plan.plan(walk(origin, [name]), store(), {name: there})
-        assert [copy.descriptor.digest for copy in todo.copies] == [wrong.digest]
+        assert wrong in [copy.descriptor for copy in todo.copies]
         engine.run(todo, origin, store())
     assert store_for(registry).resolve(name).digest == origin.resolve(name).digest
 

@@ -194,11 +194,16 @@ def make_link(path: Path) -> None:
     path.symlink_to(path.with_name("victim"))
 
 
+def make_directory(path: Path) -> None:
+    path.mkdir()
+    (path / "precious").touch()
+
+
 KINDS = {
     "symlink": make_link,
     "dangling-symlink": lambda path: path.symlink_to("nowhere"),
     "fifo": os.mkfifo,
-    "directory": Path.mkdir,
+    "directory-of-other-things": make_directory,
 }
 
 
@@ -207,7 +212,7 @@ def test_what_is_no_plain_file_is_not_written_to(make: object, split: int, tmp_p
     place = tmp_path / "x.tar"
     make(place)  # type: ignore[operator]
     before = sorted(path.name for path in tmp_path.iterdir())
-    with pytest.raises(InvalidInput, match="not a plain file"):
+    with pytest.raises(InvalidInput, match=r"not a plain file|neither empty|only a file"):
         places.check_new(str(place), split)
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 

@@ -246,7 +246,7 @@ def test_a_reader_that_has_enough_ends_pack_quietly(origin: Origin) -> None:
 
 @pytest.mark.parametrize(
     ("flags", "words"),
-    [(["--split", "1MB"], "cannot be split"), (["--report", "json"], "cannot both go to standard output")],
+    [(["--split", "1MB"], "only a file can be split"), (["--report", "json"], "cannot both go to standard output")],
 )
 def test_what_cannot_go_with_a_stream_is_refused(origin: Origin, flags: list[str], words: str) -> None:
     check_refusal(kubectl_airgap("pack", *origin.flags, "-o", "-", *flags), 2, words)

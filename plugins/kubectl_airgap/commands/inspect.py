@@ -4,7 +4,7 @@ import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 from airgap_cli import render
-from airgap_cli.options import BundlePlace, Format, Output, flag, grouped
+from airgap_cli.options import BucketFlags, BundlePlace, Format, Output, RegistryFlags, flag, grouped
 from airgap_cli.trustflags import TrustFlags
 from airgap_cli.words import counted, plural, size
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 @grouped
 def inspect(
     bundle: BundlePlace,
+    registries: RegistryFlags,
+    buckets: BucketFlags,
     trust: TrustFlags,
     output: Output = Format.TABLE,
     inventory: Annotated[
@@ -39,9 +41,11 @@ def inspect(
     from airgap.operations.inspect import contents
     from airgap.operations.places import open_bundle
     from airgap_cli.progress import Progress
+    from airgap_cli.running import access_of
     from airgap_cli.trustflags import trusting
 
-    run = trusting(Run(observe=Progress("inspecting", quiet=True)), trust.verify_key)
+    access = access_of(registries, buckets=buckets)
+    run = trusting(Run(access, observe=Progress("inspecting", quiet=True)), trust.verify_key)
     with open_bundle(bundle, run) as opened:
         if inventory:
             sys.stdout.buffer.write(opened.documents[INVENTORY_FILE])
@@ -80,7 +84,7 @@ def _table(found: Contents, *, wide: bool) -> None:
         rows.append([*cells, row.digest, "; ".join(row.why)] if wide else cells)
     render.table(header, rows)
     blobs = plural(found.blobs, "blob")
-    render.say(f"{counted(found.counts)} in {blobs}, {size(found.size)} on disk")
+    render.say(f"{counted(found.counts)} in {blobs}, {size(found.size)}")
 
 
 def _to_json(row: Row) -> dict[str, Any]:

@@ -4,9 +4,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from airgap_cli import render
 from airgap_cli.options import (
+    BucketFlags,
     BundlePlace,
     DryRun,
     Quiet,
+    RegistryFlags,
     Report,
     ReportFormat,
     RuntimeAddress,
@@ -30,6 +32,8 @@ def load(
     target: TargetFlags,
     trust: TrustFlags,
     freshness: FreshnessFlags,
+    registries: RegistryFlags,
+    buckets: BucketFlags,
     runtime: Annotated[
         str,
         flag("--runtime", help="docker, podman, containerd or nerdctl; else the one that is here.", metavar="RUNTIME"),
@@ -70,6 +74,7 @@ def load(
     from airgap.operations.places import open_bundle
     from airgap.platforms import Platform
     from airgap_cli.progress import Progress
+    from airgap_cli.running import access_of
     from airgap_cli.trustflags import trusting
 
     moved = bool(target.to or target.lock)
@@ -80,7 +85,7 @@ def load(
         pin=pin,
     )
     with Progress("loading", quiet=quiet) as progress:
-        run = trusting(Run(observe=progress), trust.verify_key, freshness)
+        run = trusting(Run(access_of(registries, buckets=buckets), observe=progress), trust.verify_key, freshness)
         chosen = choose(Choice(runtime, address, namespace))
         with open_bundle(bundle, run) as opened:
             prepared = operation.prepare(opened, chosen, wishes, run)

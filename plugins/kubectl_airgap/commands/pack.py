@@ -7,6 +7,7 @@ from airgap import limits
 from airgap.errors import InvalidInput
 from airgap_cli import render
 from airgap_cli.options import (
+    BucketFlags,
     Concurrency,
     DryRun,
     KeepGoing,
@@ -37,8 +38,15 @@ def pack(
     label: LabelFlags,
     trust: TrustFlags,
     output: Annotated[
-        str, flag("-o", "--output", help="The bundle to write, a .tar file; - for standard output.", metavar="BUNDLE")
+        str,
+        flag(
+            "-o",
+            "--output",
+            help="The bundle to write: a .tar file, DIR/, s3://BUCKET/PREFIX, or - for standard output.",
+            metavar="BUNDLE",
+        ),
     ],
+    buckets: BucketFlags,
     mirror: Mirror = None,
     platform: Annotated[
         list[str] | None,
@@ -88,7 +96,8 @@ def pack(
 
     The charts and manifests come along, what --file names, and the signatures, attestations and other things that
     registries list as referring to an image. The file is a plain tar and an OCI image layout: skopeo, ctr, podman and
-    docker read it too. A run that was cut leaves BUNDLE.partial; the same command goes on from there.
+    docker read it too. A run that was cut leaves BUNDLE.partial; the same command goes on from there. DIR/ and s3://…
+    become the same layout, unpacked.
 
     With --from, registries are not asked. containerd keeps images as they were pulled, digests and all; docker and
     podman keep no compressed layers, so that digests are others than at the registry and the bundle is larger.
@@ -107,6 +116,7 @@ def pack(
       kubectl airgap pack -f deploy/ -o - | ssh jump kubectl airgap push - registry.internal:5000/apps
       kubectl airgap pack -f deploy/ --name app --sequence 3 --expires 90d --sign-key sign.key -o app-3.tar
       kubectl airgap pack --image shop/web:dev --from docker -o dev.tar
+      kubectl airgap pack -f deploy/ -o s3://bundles/app --s3-endpoint https://s3.local
     """
     from airgap.adapters.runtimes.choice import Choice
     from airgap.bundles.freshness import expiry
@@ -138,7 +148,8 @@ def pack(
         Progress("packing", quiet=quiet) as progress,
         artifacts.gathered(sources_of(sources), wanted) as (held, made),
     ):
-        run = trusting(run_of(registries, concurrency, progress, mirror or ()), trust.verify_key)
+        reached = run_of(registries, concurrency, progress, mirror or (), buckets)
+        run = trusting(reached, trust.verify_key)
         found = images.find_images(held, optional=bool(made))
         if not include_off:
             found, off = operation.without_off(found)
@@ -199,7 +210,7 @@ def _say_plan(packing: Packing, rate: int) -> None:
     blobs = plural(len(layout.blobs), "blob")
     parts = f", {plural(packing.parts, 'part')}" if packing.parts else ""
     render.say(f"would write {counted(packing.counts)} to {packing.place}: {size(packing.size)} in {blobs}{parts}")
-    free = f"{size(packing.free)} are free there" if packing.free is not None else "it needs no disk"
+    free = "nobody knows what is free there" if packing.free is None else f"{size(packing.free)} are free there"
     render.say(f"{free}{at_rate(packing.size, rate)}")
     _say_sparse(packing)
     if packing.free is not None and packing.size > packing.free:

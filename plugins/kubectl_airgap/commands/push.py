@@ -9,6 +9,7 @@ import typer
 from airgap import limits
 from airgap_cli import render
 from airgap_cli.options import (
+    BucketFlags,
     BundlePlace,
     Concurrency,
     DryRun,
@@ -37,6 +38,7 @@ def push(
         str, typer.Argument(help="The registry, and the path below it.", metavar="HOST[/PREFIX]", show_default=False)
     ],
     registries: RegistryFlags,
+    buckets: BucketFlags,
     trust: TrustFlags,
     freshness: FreshnessFlags,
     naming: Naming = "strip",
@@ -83,6 +85,7 @@ def push(
       kubectl airgap push app.tar registry.internal:5000 --naming keep --lock app.lock.yaml
       kubectl airgap pack -f deploy/ -o - | ssh jump kubectl airgap push - registry.internal:5000/apps
       kubectl airgap push app.tar registry.internal:5000/apps --verify-key sign.pub
+      kubectl airgap push s3://bundles/app registry.internal:5000/apps --s3-endpoint https://s3.local
     """
     from airgap.bundles import lock as locks
     from airgap.operations import places
@@ -96,7 +99,8 @@ def push(
     chunk = parse_chunk(chunk_size) if chunk_size else 0
     wishes = operation.Wishes(filter_index, images_only, not no_referrers, create_projects, chunk, dry_run)
     with Progress("pushing", quiet=quiet) as progress:
-        run = trusting(run_of(registries, concurrency, progress), trust.verify_key, freshness)
+        reached = run_of(registries, concurrency, progress, buckets=buckets)
+        run = trusting(reached, trust.verify_key, freshness)
         with places.open_bundle(bundle, run) as opened:
             place = lock or places.beside(bundle, ".lock.yaml", opened)
             prepared = operation.prepare(opened, relocation, run, wishes)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from airgap_cli import render
-from airgap_cli.options import BundlePlace, Quiet, grouped
+from airgap_cli.options import BucketFlags, BundlePlace, Quiet, RegistryFlags, grouped
 from airgap_cli.trustflags import OwnSignKey, SignPasswordFile, TrustFlags
 from airgap_cli.words import plural
 
@@ -11,6 +11,8 @@ def sign(
     bundle: BundlePlace,
     key: OwnSignKey,
     trust: TrustFlags,
+    registries: RegistryFlags,
+    buckets: BucketFlags,
     sign_password_file: SignPasswordFile = None,
     quiet: Quiet = False,
 ) -> None:
@@ -31,10 +33,13 @@ def sign(
     from airgap.operations import sign as operation
     from airgap.operations.environment import Run
     from airgap_cli.progress import Progress
+    from airgap_cli.running import access_of
     from airgap_cli.trustflags import signing_key, trusting
 
     private = signing_key(key, sign_password_file)
-    run = trusting(Run(observe=Progress("signing", quiet=True)), trust.verify_key)
+    run = trusting(
+        Run(access_of(registries, buckets=buckets), observe=Progress("signing", quiet=True)), trust.verify_key
+    )
     signed = operation.sign(bundle, private, run)
     if quiet:
         return

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 from airgap import limits
 from airgap_cli import render
-from airgap_cli.options import BundlePlace, Concurrency, Quiet
+from airgap_cli.options import BucketFlags, BundlePlace, Concurrency, Quiet, RegistryFlags, grouped
 from airgap_cli.trustflags import OwnVerifyKey
 from airgap_cli.words import counted, duration, plural, size
 
 
+@grouped
 def verify(
     bundle: BundlePlace,
+    registries: RegistryFlags,
+    buckets: BucketFlags,
     verify_key: OwnVerifyKey = None,
     concurrency: Concurrency = limits.WORKERS,
     quiet: Quiet = False,
@@ -26,14 +29,14 @@ def verify(
       ssh outside cat app.tar | kubectl airgap verify -
     """
     from airgap.operations.admission import examine
-    from airgap.operations.environment import Run
     from airgap.operations.places import open_bundle
     from airgap.operations.verify import verify as prove
     from airgap_cli.progress import Progress
+    from airgap_cli.running import run_of
     from airgap_cli.trustflags import trusting
 
     with Progress("verifying", quiet=quiet) as progress:
-        run = trusting(Run(workers=concurrency, observe=progress), verify_key)
+        run = trusting(run_of(registries, concurrency, progress, buckets=buckets), verify_key)
         with open_bundle(bundle, run) as opened:
             examine(opened, run)
             proved = prove(opened, run)

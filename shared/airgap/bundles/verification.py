@@ -11,7 +11,7 @@ from airgap.bundles import artifacts
 from airgap.bundles.composition import DOCKER_FILE, INVENTORY_FILE, documents_for_others
 from airgap.bundles.reader import Bundle
 from airgap.descriptors import Descriptor
-from airgap.errors import AirgapError, ContentError, DamagedBundle, IncompleteError, StoreError
+from airgap.errors import AirgapError, ContentError, DamagedBundle, IncompleteError, NotFound, StoreError
 from airgap.stores.layout import INDEX_FILE, LAYOUT, LAYOUT_FILE
 from airgap.stores.stream import CutOff, StreamReader
 from airgap.transfer import events, pool
@@ -69,7 +69,7 @@ def _raise_all(bundle: Bundle, failures: list[AirgapError]) -> None:
     if not failures:
         return
     for failure in failures:
-        if not isinstance(failure, ContentError) or isinstance(failure, CutOff):
+        if not isinstance(failure, ContentError | NotFound) or isinstance(failure, CutOff):
             raise failure
     users = "\n".join(f"  {failure.message}" for failure in failures)
     count = f"{len(failures)} of {len(bundle.inventory.blobs)} blobs are damaged"

@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from airgap.stores.registry import Connections, RegistryStore
     from airgap.stores.registry.courtesy import Allowance
     from airgap.stores.registry.uploads import Uploads
+    from airgap.stores.s3 import BucketFiles, Location
 
 
 @dataclass(frozen=True)
 class Access:
-    """What the user said about registries.
+    """What the user said about registries and buckets.
 
     Attributes:
         mirrors: `HOST=MIRROR[/PREFIX]`, besides containers' `registries.conf`.
@@ -31,6 +32,8 @@ class Access:
         plain_http: hosts without TLS.
         unverified: hosts whose certificate is not checked.
         rate: bytes a second that may move at most, all transfers of the run together; 0 is no limit.
+        s3_endpoint: URL of an S3 store that is not Amazon's; else the AWS environment decides.
+        s3_profile: in the AWS configuration; else as AWS tools choose it.
     """
 
     mirrors: tuple[str, ...] = ()
@@ -38,6 +41,8 @@ class Access:
     plain_http: tuple[str, ...] = ()
     unverified: tuple[str, ...] = ()
     rate: int = 0
+    s3_endpoint: str = ""
+    s3_profile: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,19 @@ class Run:
         from airgap.stores.registry import RegistryStore
 
         return RegistryStore(self.connections, uploads=uploads)
+
+    def bucket(self, location: Location) -> BucketFiles:
+        """The files of a bundle in a bucket."""
+        from airgap.stores.registry import Trust
+        from airgap.stores.registry.retry import Patience
+        from airgap.stores.s3 import BucketFiles, S3Access
+
+        access = self.access
+        trust = Trust.of(access.ca_file, access.plain_http, access.unverified)
+        reached = S3Access(
+            access.s3_endpoint, access.s3_profile, trust, Patience(self.stopped), self.workers, self.pace
+        )
+        return BucketFiles(location, reached)
 
     def _note(self, text: str) -> None:
         self.observe(events.Note(text))

@@ -69,7 +69,7 @@ class Packing:
         graph: what it holds.
         composition: how it lies.
         source: where its content is fetched from.
-        free: bytes free where it goes; None where that is not ours to know.
+        free: bytes free where it goes, where that can be known.
         split: bytes of each part; 0 for one file.
     """
 

@@ -42,5 +42,5 @@ def sign(place: str, key: SigningKey, run: Run) -> Signed:
             raise StoreError(f"`{place}` was changed by somebody else just now", hint="type it again")
         return sealed(key, found)
 
-    places.put_signature(place, make)
+    places.put_signature(place, make, run)
     return Signed(inventory, digest_of(examined), replaced)

@@ -121,3 +121,14 @@ class Enlisting(Protocol):
             StoreError, ContentError: they are not, and it cannot be helped.
         """
         ...
+
+
+@runtime_checkable
+class Probing(Protocol):
+    """A target that, when it is given a small blob, finds out at no cost whether it has it: it need not be asked first.
+
+    Attributes:
+        unasked: the most bytes that such a blob has.
+    """
+
+    unasked: int

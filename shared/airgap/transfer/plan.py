@@ -11,7 +11,7 @@ from airgap import limits
 from airgap.descriptors import Descriptor
 from airgap.errors import IncompleteError
 from airgap.references import Reference
-from airgap.stores import Target
+from airgap.stores import Probing, Target
 from airgap.transfer import pool
 from airgap.transfer.graph import Graph, Image
 
@@ -75,7 +75,7 @@ def plan(
     workers: int = limits.WORKERS,
     stopped: threading.Event | None = None,
 ) -> Plan:
-    """Ask the target what it has, and say what is left to do.
+    """Ask the target what it has, and say what is left to do. Small blobs may turn out to be there when they are put.
 
     Args:
         graph: what is to move.
@@ -96,7 +96,13 @@ def plan(
 
     images = pool.every(ask, graph.images, workers, stopped)
     places = _places(graph, [image for image in images if not image.complete])
-    questions = [(descriptor, name) for descriptor, wanted in places.values() for name in wanted]
+    unasked = target.unasked if isinstance(target, Probing) else -1
+    questions = [
+        (descriptor, name)
+        for descriptor, wanted in places.values()
+        if descriptor.size > unasked or descriptor.digest in lacking
+        for name in wanted
+    ]
     answers = pool.every(lambda question: target.has(question[1], question[0]), questions, workers, stopped)
     there = {(d.digest, name) for (d, name), has in zip(questions, answers, strict=True) if has}
     holders = _holders(target, _nowhere(places, lacking, there), workers, stopped)

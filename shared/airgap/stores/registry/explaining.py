@@ -41,13 +41,13 @@ def explained(error: Exception, host: str, *, proxy: str = "", known: bool = Fal
     """
     import urllib3.exceptions
 
-    root = _root(error)
+    root = innermost(error)
     if isinstance(error, urllib3.exceptions.ProxyError):
         return _proxy_failure(root, host, proxy)
     if isinstance(root, ssl.SSLEOFError):
         return Transient(f"the connection to `{host}` broke in the middle of TLS")
     if isinstance(error, urllib3.exceptions.SSLError):
-        return _tls_failure(root, host)
+        return tls_failure(root, host)
     if isinstance(root, ConnectionRefusedError | socket.gaierror) and not known:
         return _unreachable(root, host)
     if isinstance(root, http.client.HTTPException) and not isinstance(root, http.client.RemoteDisconnected):
@@ -59,8 +59,41 @@ def explained(error: Exception, host: str, *, proxy: str = "", known: bool = Fal
 
 def cause(error: BaseException) -> str:
     """The words of the innermost cause."""
-    root = _root(error)
+    root = innermost(error)
     return getattr(root, "strerror", None) or str(root) or type(root).__name__
+
+
+def innermost(error: BaseException) -> BaseException:
+    """The innermost cause: urllib3 wraps a socket's error more than once, and others wrap it again."""
+    seen: set[int] = set()
+    while id(error) not in seen:
+        seen.add(id(error))
+        inner = getattr(error, "reason", None) or error.__cause__ or error.__context__
+        if inner is None and error.args and isinstance(error.args[-1], BaseException):
+            inner = error.args[-1]
+        if not isinstance(inner, BaseException):
+            break
+        error = inner
+    return error
+
+
+def tls_failure(root: BaseException, host: str) -> StoreError:
+    """What a failed handshake means.
+
+    Args:
+        root: the innermost cause.
+        host: who was asked.
+    """
+    text = str(root)
+    if isinstance(root, ssl.SSLCertVerificationError):
+        what, hint = _CERTIFICATES.get(root.verify_code, (f"is not trusted: {root.verify_message}", _CA_HINT))
+        return StoreError(f"the certificate of `{host}` {what}", hint=hint.format(host=host))
+    if "UNSUPPORTED_PROTOCOL" in text or "PROTOCOL_VERSION" in text:
+        hint = "have it speak TLS 1.2 or 1.3; older ones can be read on the way"
+        return StoreError(f"`{host}` speaks only TLS that is older than 1.2", hint=hint)
+    if "WRONG_VERSION_NUMBER" in text or "record layer failure" in text.lower():
+        return StoreError(f"`{host}` does not speak TLS", hint=f"if that is meant to be, say --plain-http {host}")
+    return StoreError(f"no TLS connection to `{host}`: {cause(root)}")
 
 
 def wants_login(proxy: str) -> AccessDenied:
@@ -95,30 +128,3 @@ def _not_http(root: http.client.HTTPException, host: str) -> Exception:
     if isinstance(root, http.client.BadStatusLine):
         return StoreError(f"`{host}` does not speak HTTP", hint="is this its port?")
     return Transient(f"the connection to `{host}` broke: {cause(root)}")
-
-
-def _tls_failure(root: BaseException, host: str) -> StoreError:
-    text = str(root)
-    if isinstance(root, ssl.SSLCertVerificationError):
-        what, hint = _CERTIFICATES.get(root.verify_code, (f"is not trusted: {root.verify_message}", _CA_HINT))
-        return StoreError(f"the certificate of `{host}` {what}", hint=hint.format(host=host))
-    if "UNSUPPORTED_PROTOCOL" in text or "PROTOCOL_VERSION" in text:
-        hint = "have it speak TLS 1.2 or 1.3; older ones can be read on the way"
-        return StoreError(f"`{host}` speaks only TLS that is older than 1.2", hint=hint)
-    if "WRONG_VERSION_NUMBER" in text or "record layer failure" in text.lower():
-        return StoreError(f"`{host}` does not speak TLS", hint=f"if that is meant to be, say --plain-http {host}")
-    return StoreError(f"no TLS connection to `{host}`: {cause(root)}")
-
-
-def _root(error: BaseException) -> BaseException:
-    """The innermost cause: urllib3 wraps a socket's error more than once."""
-    seen: set[int] = set()
-    while id(error) not in seen:
-        seen.add(id(error))
-        inner = getattr(error, "reason", None) or error.__cause__ or error.__context__
-        if inner is None and error.args and isinstance(error.args[-1], BaseException):
-            inner = error.args[-1]
-        if not isinstance(inner, BaseException):
-            break
-        error = inner
-    return error

@@ -45,6 +45,7 @@ class RegistryStore:
     def __init__(
         self, connections: Connections, mirrors: Mirrors | None = None, uploads: Uploads | None = None
     ) -> None:
+        self.unasked = limits.UPLOAD_UNASKED
         self._connections = connections
         self._mirrors = mirrors or Mirrors()
         self._referrers = Referrers()
@@ -105,7 +106,13 @@ class RegistryStore:
         raise failure(response, f"cannot look for `{descriptor.digest}` in `{name}`", client.host)
 
     def put_blob(self, name: str, descriptor: Descriptor, content: Content) -> None:
-        """Upload a blob, in the way the registry takes it; a broken upload goes on where it can."""
+        """Upload a blob, in the way the registry takes it; a broken upload goes on where it can.
+
+        A small one is first mounted from where it is to go: that is done where it is there, and opens the upload where
+        it is not, so that asking costs nothing.
+        """
+        if descriptor.size <= self.unasked and self.mount(name, descriptor, name):
+            return
         client, at = self._client(name)
         self._uploads.send(client, at, descriptor, content, lambda: self.has(name, descriptor))
 

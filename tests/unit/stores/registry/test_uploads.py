@@ -6,11 +6,14 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.faultproxy import fault_proxy
+from tests.support.registry import Registry
 
 from airgap import limits
 from airgap.descriptors import OCI_LAYER, Descriptor
 from airgap.errors import ContentMismatch
 from airgap.stores import Chunk
+from airgap.stores.registry import Connections, RegistryStore
 from airgap.stores.registry.refusals import Refusal
 from airgap.stores.registry.uploads import Body, _Feed, _Ways
 
@@ -182,3 +185,12 @@ def test_a_body_that_is_no_list_of_errors_is_none(body: bytes) -> None:
 def test_a_refusal_names_the_content_it_is_about() -> None:
     digest = "sha256:" + "b" * 64
     assert refusal(400, f'{{"errors":[{{"detail":"{digest}"}}]}}'.encode()).digests == {digest}
+
+
+def test_a_small_blob_costs_one_request_where_it_is_and_two_where_it_is_not(registry: Registry) -> None:
+    name, data = registry.repository().partition("/")[2], b"a config, say"
+    blob = Descriptor.of(data, OCI_LAYER)
+    for expected in (["POST", "PUT"], ["POST"]):
+        with fault_proxy(registry.host) as proxy:
+            RegistryStore(Connections()).put_blob(f"{proxy.host}/{name}", blob, lambda offset: iter([data[offset:]]))
+        assert [request.split()[0] for request in proxy.requests if "/blobs/" in request] == expected
