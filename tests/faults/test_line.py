@@ -21,8 +21,10 @@ from tests.support.registry import Registry
 from tests.support.stored import BLOBS, SIZE, Stored, fetch, impatient, push
 
 from airgap import limits
+from airgap.bundles.composition import Label
 from airgap.errors import AccessDenied, AirgapError, ContentMismatch, StoreError
 from airgap.operations import images, pack
+from airgap.operations.artifacts import Wanted, gathered
 from airgap.operations.environment import Access, Run
 from airgap.operations.sources import Sources
 from airgap.references import Reference
@@ -264,12 +266,16 @@ def test_f14_a_blob_that_always_fails_ends_pack_and_the_next_one_fetches_only_th
     assert again.report.bytes == stored.layer.size
 
 
-def test_f26_a_tag_that_moves_while_it_is_packed_is_packed_as_it_was_and_said(stored: Stored, tmp_path: Path) -> None:
+@pytest.mark.parametrize("files", [0, 1])
+def test_f26_a_tag_that_moves_while_it_is_packed_is_packed_as_it_was_and_said(
+    files: int, stored: Stored, tmp_path: Path
+) -> None:
     told: list[events.Event] = []
     run = Run(workers=2, observe=told.append)
     name = stored.reference(stored.registry.host)
-    found = images.find_images(Sources(images=(str(name),)))
-    prepared = pack.prepare(found, str(tmp_path / "x.tar"), pack.Wishes(), run)
+    with gathered(Sources(images=(str(name),)), Wanted(Label("x"), files=(__file__,) * files)) as (sources, beside):
+        found = images.find_images(sources)
+        prepared = pack.prepare(found, str(tmp_path / "x.tar"), pack.Wishes(), run, beside)
     origin = MemoryStore()
     moved = add_image(origin, str(name))
     push(origin, [name], stored.registry)
@@ -278,7 +284,8 @@ def test_f26_a_tag_that_moves_while_it_is_packed_is_packed_as_it_was_and_said(st
     notes = [note.text for note in told if isinstance(note, events.Note)]
     assert notes == [f"`{name}` leads to {moved.digest} now; packed is {was}"]
     inside = kubectl_airgap("inspect", tmp_path / "x.tar", "-o", "json").json
-    assert [item["digest"] for item in inside["items"]] == [was]
+    assert [item["digest"] for item in inside["items"] if item["kind"] == "image"] == [was]
+    assert len(inside["items"]) == 1 + files
 
 
 def test_f30_a_trickle_is_taken_for_a_standstill_and_the_download_goes_on_elsewhere(stored: Stored) -> None:

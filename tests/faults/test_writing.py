@@ -42,7 +42,7 @@ def packing(place: Path, split: int) -> Packing:
     """What `pack` would write; the same whoever asks."""
     store = origin()
     graph = walk(store, NAMES)
-    return Packing(str(place), graph, compose(graph, {}, Label("x")), store, None, split)
+    return Packing(str(place), graph, compose(graph, {}, Label("x")), store, store, None, split)
 
 
 def write(place: Path, split: int = 0) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.support.cli import check_refusal, kubectl_airgap
+from tests.support.cli import check_refusal, kubectl_airgap, run
 from tests.support.faultproxy import fault_proxy
 from tests.support.images import add_image, add_index
 from tests.support.referrers import api, attach, entry, get_tag, list_of, put_tag, sign
@@ -89,6 +89,16 @@ def test_what_is_attached_comes_along_and_says_what_it_is_about(signed: Signed, 
         str(signed.signatures[1]): ("referrer", f"image:{signed.name}"),
         str(signed.signatures[2]): ("referrer", f"referrer:{parts}"),
     }
+
+
+def test_they_come_along_with_what_manifests_name_too_and_docker_is_not_told_of_them(
+    signed: Signed, tmp_path: Path
+) -> None:
+    pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: c, image: '%s'}]}\n"
+    done = kubectl_airgap("pack", "-f", "-", "-o", tmp_path / "x.tar", stdin=pod % signed.name)
+    assert "packed 1 image, 1 manifest, 4 referrers" in done.stderr
+    listed = run("tar", "-xOf", tmp_path / "x.tar", "manifest.json").json
+    assert [entry["RepoTags"] for entry in listed] == [[signed.name]]
 
 
 def test_inspect_counts_referrers_and_lists_images(signed: Signed, bundle: Path) -> None:

@@ -37,6 +37,10 @@ LISTS: Final = {"manifests": MANIFESTS_TYPE, "files": FILES_TYPE}
 KINDS_MADE: Final = ("chart", *LISTS)
 """Kinds that packing makes of what lies on this machine."""
 
+_RENAMED: Final = {
+    "manifests": "rename it, or pack the images alone, with --images-only",
+    "files": "name it anew: --file PATH=NAME",
+}
 _EMPTY: Final = b"{}"
 _NOUNS: Final = {"manifests": "manifest", "files": "file"}
 _LONGEST_PART: Final = 255  # bytes of a component, as file systems have it
@@ -95,7 +99,11 @@ def of_files(kind: str, label: Label, files: Mapping[str, Piece], sources: Itera
     """
     name = re.sub(r"[^a-z0-9]+", "-", label.name.lower()).strip("-") or "bundle"
     reference = _named(kind, name, label.version or DEFAULT_TAG)
-    _check_titles(files)
+    try:
+        _check_titles(files)
+    except InvalidInput as error:
+        error.hint = _RENAMED[kind]
+        raise
     layers = [_titled(files[title], title) for title in sorted(files)]
     config = of_bytes(_EMPTY, OCI_EMPTY, "nothing")
     manifest = _manifest({"artifactType": LISTS[kind]}, config, layers)
@@ -184,7 +192,7 @@ def check_title(title: str) -> str:
     elif len(title.encode()) > _LONGEST_TITLE or any(len(part.encode()) > _LONGEST_PART for part in parts):
         reason = "it is too long"
     if reason:
-        raise InvalidInput(f"a file may not be called {title[:100]!a}: {reason}", hint="name it anew: --file PATH=NAME")
+        raise InvalidInput(f"a file may not be called {title[:100]!a}: {reason}", hint=_RENAMED["files"])
     return title
 
 
@@ -198,7 +206,7 @@ def _check_titles(titles: Iterable[str]) -> None:
         parents = ("/".join(title.split("/")[:depth]) for depth in range(1, title.count("/") + 1))
         both = next((parent for parent in parents if parent in known), "")
         if both:
-            raise InvalidInput(f"{both!a} would be a file and a folder at once", hint="name one anew: --file PATH=NAME")
+            raise InvalidInput(f"{both!a} would be a file and a folder at once")
 
 
 def _named(folder: str, name: str, version: str) -> Reference:

@@ -177,7 +177,7 @@ def runnable(graph: Graph, root: Descriptor) -> Manifest | None:
     node = graph.nodes[root.digest]
     if not root.is_index:
         complete = not any(layer.is_foreign for layer in node.manifest.layers)
-        return node.manifest if node.manifest.is_image and complete else None
+        return node.manifest if _can_run(graph, root) and complete else None
     images = [c for c in node.wanted if c.is_manifest and not (c.platform and c.platform.is_attestation)]
     images.sort(key=lambda c: c.platform is None or (c.platform.os, c.platform.architecture) != _PREFERRED)
     found = (runnable(graph, child) for child in images)

@@ -20,7 +20,7 @@ from airgap.operations.environment import Run
 from airgap.operations.local import LocalSource
 from airgap.operations.singles import platform_of
 from airgap.platforms import Platform
-from airgap.references import Reference
+from airgap.references import MADE_HERE, Reference
 from airgap.stores import Source
 from airgap.transfer import engine, events, loading, plan, pool
 from airgap.transfer.engine import Report
@@ -69,6 +69,7 @@ class Packing:
         graph: what it holds.
         composition: how it lies.
         source: where its content is fetched from.
+        origin: where its images are, of that.
         free: bytes free where it goes, where that can be known.
         split: bytes of each part; 0 for one file.
     """
@@ -77,6 +78,7 @@ class Packing:
     graph: Graph
     composition: Composition
     source: Source
+    origin: Source
     free: int | None
     split: int = 0
 
@@ -142,7 +144,8 @@ def prepare(
     if not discovery.references and not artifacts:
         raise InvalidInput("no image was found, so there is nothing to pack")
     places.check_new(place, wishes.split)
-    source = artifacts_of_bundles.store_of(artifacts, runtime or _registries(discovery, run))
+    origin = runtime or _registries(discovery, run)
+    source = artifacts_of_bundles.store_of(artifacts, origin)
     choice = of_platforms(wishes.platforms)
     graph = walk(
         source,
@@ -161,7 +164,7 @@ def prepare(
     sign = partial(sealed, wishes.key) if wishes.key else None
     asked = {**_asked(discovery.findings, whole.subjects), **artifacts_of_bundles.asked(artifacts)}
     composition = compose(whole.graph, asked, wishes.label(place), absent, sign)
-    return Packing(place, whole.graph, composition, source, places.free_space(place), wishes.split)
+    return Packing(place, whole.graph, composition, source, origin, places.free_space(place), wishes.split)
 
 
 def _registries(discovery: Discovery, run: Run) -> Source:
@@ -232,10 +235,11 @@ def _tell_drift(packing: Packing, run: Run) -> None:
     """A bundle holds what each tag led to when it was first asked for; say which of them lead elsewhere by now."""
     from airgap.stores.registry import RegistryStore
 
-    source = packing.source
+    source = packing.origin
     if not isinstance(source, RegistryStore):
         return
-    tagged = [image for image in packing.graph.images if image.reference.tag is not None]
+    named = (image for image in packing.graph.images if image.reference.registry != MADE_HERE)
+    tagged = [image for image in named if image.reference.tag is not None]
     found = pool.each(lambda image: source.find(image.reference.by_tag()), tagged, run.workers, run.stopped)
     for image, now in zip(tagged, found, strict=True):
         if isinstance(now, Descriptor) and now.digest != image.root.digest:

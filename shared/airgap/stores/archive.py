@@ -57,7 +57,7 @@ def blob_offsets(blobs: Iterable[Descriptor]) -> tuple[dict[str, int], int]:
     offsets: dict[str, int] = {}
     position = 0
     for blob in blobs:
-        head = len(tar.header(blob.blob_path, blob.size))
+        head = tar.header_size(blob.blob_path, blob.size)
         offsets[blob.digest] = position + head
         position += head + tar.padded(blob.size)
     return offsets, position

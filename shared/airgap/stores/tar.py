@@ -56,11 +56,21 @@ class Entry:
 
 
 def header(name: str, size: int) -> bytes:
-    """The canonical header of a regular file: one block, or three where the size needs a pax record."""
+    """The canonical header of a regular file: one block, or three where size or name need a pax record."""
     info = tarfile.TarInfo(name)
     info.size = size
     info.mode = 0o644
-    return info.tobuf(tarfile.USTAR_FORMAT if size < _USTAR_LIMIT else tarfile.PAX_FORMAT)
+    return info.tobuf(tarfile.USTAR_FORMAT if _is_plain(name, size) else tarfile.PAX_FORMAT)
+
+
+def header_size(name: str, size: int) -> int:
+    """The length of a header, without making one."""
+    return BLOCK if _is_plain(name, size) else len(header(name, size))
+
+
+def _is_plain(name: str, size: int) -> bool:
+    """Whether ustar has room for both; for the name of a sha512 blob it has not."""
+    return size < _USTAR_LIMIT and len(name) <= tarfile.LENGTH_NAME
 
 
 def member(name: str, data: bytes) -> bytes:

@@ -109,5 +109,13 @@ def test_what_cannot_be_meant_is_refused(folder: Path, files: tuple[str, ...], w
         made(Sources(), *files)
 
 
+def test_a_manifest_with_a_name_that_cannot_travel_does_not_keep_its_images_here(folder: Path) -> None:
+    (folder / "a/con.yaml").write_text("kind: Pod\n")
+    with pytest.raises(InvalidInput, match=r"con\.yaml") as caught:
+        made(Sources(manifests=("a",)))
+    assert "--images-only" in caught.value.hint
+    assert made(Sources(manifests=("a",)), images_only=True) == ()
+
+
 def test_images_only_leaves_manifests_here_but_not_files_that_are_named(folder: Path) -> None:
     assert [artifact.kind for artifact in made(Sources(manifests=("a",)), "one", images_only=True)] == ["files"]

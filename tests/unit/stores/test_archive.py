@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import io
 import tarfile
 from pathlib import Path
@@ -30,6 +31,23 @@ def test_a_member_of_eight_gib_has_its_size_in_a_pax_record() -> None:
     assert len(head) == 3 * tar.BLOCK
     member = tar.read_member(lambda count, offset: head[offset : offset + count], 0, "a test")
     assert member == tar.Member("blobs/sha256/abc", size, 3 * tar.BLOCK)
+
+
+def test_the_name_of_a_sha512_blob_has_a_pax_record_that_tar_reads(tmp_path: Path) -> None:
+    content = Descriptor(OCI_LAYER, f"sha512:{hashlib.sha512(b'x').hexdigest()}", 1)
+    path = tmp_path / "x.tar"
+    with writing(path, ArchiveLayout.of([], [content])) as writer:
+        writer.put_blob("", content, lambda _: iter([b"x"]))
+        writer.finish()
+    with tarfile.open(path) as archive:
+        assert [(m.name, m.size) for m in archive] == [(content.blob_path, 1)]
+
+
+@pytest.mark.parametrize("size", [0, 8 * limits.GIB - 1, 8 * limits.GIB])
+@pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
+def test_the_length_of_a_header_is_known_without_making_it(size: int, algorithm: str) -> None:
+    name = f"blobs/{algorithm}/" + hashlib.new(algorithm).hexdigest()
+    assert tar.header_size(name, size) == len(tar.header(name, size))
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])

@@ -110,6 +110,7 @@ class Client:
         self._sessions: dict[bool, Session] = {}  # at home, elsewhere; made when first needed
         self._authenticator: Authenticator | None = None
         self._answered: set[str] = set()  # hosts that have
+        self._proxies: dict[str, str] = {}  # by origin
         self._lock = threading.Lock()
         self._session_lock = threading.Lock()
 
@@ -250,7 +251,7 @@ class Client:
     ) -> Answer:
         import urllib3.exceptions
 
-        proxy = proxy_for(url)
+        proxy = self._proxy(url)
         try:
             content = self._connections.pace.sending(body()) if body else None
             response = session.request(method, url, headers, content, proxy)
@@ -265,6 +266,13 @@ class Client:
             response.close()
             raise wants_login(without_login(proxy))
         return response
+
+    def _proxy(self, url: str) -> str:
+        """The proxy on the way; the environment is read once for a host, as it is read slowly."""
+        origin = origin_of(url)
+        if origin not in self._proxies:
+            self._proxies[origin] = proxy_for(url)
+        return self._proxies[origin]
 
     def _place(self, url: str) -> str:
         """Who is asked, as people know it."""
