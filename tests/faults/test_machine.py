@@ -42,7 +42,7 @@ def under(*prefix: str, stored: Stored, bundle: Path, env: dict[str, str] | None
     ("limit", "words"),
     [
         pytest.param("--fsize=100000", "--split", id="F36-file-too-large"),
-        pytest.param("--nofile=6", "ulimit -n", id="F36-too-many-open-files"),
+        pytest.param("--nofile=5", "ulimit -n", id="F36-too-many-open-files"),
     ],
 )
 def test_a_limit_of_the_system_is_said_and_the_older_bundle_stays(
