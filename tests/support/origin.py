@@ -21,7 +21,8 @@ class Origin:
 
     @property
     def names(self) -> list[str]:
-        return sorted(self.store.names)
+        """By tag; memory knows each by its digest too."""
+        return sorted(name for name in self.store.names if "@" not in name)
 
     @property
     def flags(self) -> list[str]:
