@@ -15,22 +15,28 @@ from pathlib import Path
 
 from airgap.errors import AirgapError, InvalidInput, NoSpace, StoreError
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _CANNOT_COPY = frozenset({errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})  # between file systems, say
 _CANNOT_ALLOCATE = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
 _AT_ONCE = 64 << 20  # bytes, so that a signal does not wait long
 _CHUNK = 1 << 20
 
 
-def write_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+def write_file(path: Path, data: bytes, *, mode: int = 0o644, temporary: Path | None = None) -> None:
     """Put `data` at `path`, replacing what is there in one step; `mode` is subject to the umask.
+
+    Whoever holds a lock may name the `temporary` file: then a run that was killed leaves none that the next does not
+    replace.
 
     Raises:
         NoSpace: the disk is full; what was at `path` before is untouched.
         StoreError: the directory cannot be written.
     """
     with explained(path):
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+        if temporary is None:
+            temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+        else:
+            temporary.unlink(missing_ok=True)
         try:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
             try:
@@ -211,10 +217,16 @@ def explained(path: Path) -> Iterator[None]:
 def explain(error: OSError, path: Path | str) -> AirgapError:
     """What a refused read or write of `path` means for its user."""
     reason = error.strerror or str(error)
+    if error.errno == errno.EFBIG:
+        hint = "this file system takes no files as large: write parts of a bundle, with --split 4GB"
+        return NoSpace(f"cannot write `{path}`: {reason.lower()}", hint=hint)
     if error.errno in _FULL:
         return NoSpace(f"cannot write `{path}`: {reason}", hint="free space there, or write to another disk")
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
         return InvalidInput(f"`{path}`: {reason.lower()}", hint="check the path")
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        hint = "allow more with `ulimit -n`, or take fewer at a time with -j"
+        return StoreError(f"cannot use `{path}`: {reason.lower()}", hint=hint)
     if error.errno in (errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS):
         return StoreError(f"`{path}`: {reason.lower()}")
     return StoreError(f"cannot use `{path}`: {reason}")

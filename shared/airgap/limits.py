@@ -45,10 +45,20 @@ RENDER_SECONDS: Final = 120
 
 # Bundles.
 INVENTORY: Final = 256 * MIB
+PARTS: Final = 999  # their numbers have three digits, so that `cat` joins them in order
+PARTS_LIST: Final = 1 * MIB
+PART_HEAD: Final = 64 * KIB  # of each part is hashed on opening: a part that is not the one meant is seen at once
 SIGNATURE: Final = 4 * KIB
 KEY_FILE: Final = 64 * KIB
 STATE_FILE: Final = 64 * KIB
 PASSPHRASE: Final = 4 * KIB
+
+# Streams: what may be in memory of content that cannot be read again.
+STREAM_FRONT: Final = 256 * MIB  # manifests and configs, until the last manifest has passed
+STREAM_AHEAD: Final = 48 * MIB  # fetched before it is their turn
+STREAM_WHOLE: Final = 8 * MIB  # blobs up to this size are handed on whole, so that several are sent at a time
+STREAM_HANDED: Final = 24 * MIB  # of those
+STREAM_WINDOW: Final = 36 * MIB  # the last of a larger one: a chunk that did not arrive is sent once more
 
 # Container runtimes of this machine. What they do in silence, unpacking or saving a large image, takes minutes.
 RUNTIME_ANSWER: Final = 64 * MIB

@@ -174,6 +174,8 @@ def _refuse_foreign(text: str) -> None:
             "invalid reference: it has a user and a password in it",
             hint="log in with `docker login`, `podman login` or `helm registry login`; name what follows the `@`",
         )
+    if text.isascii() and text.isprintable() and " " not in text:
+        return
     for position, character in enumerate(text, 1):
         if character.isspace() or not character.isprintable() or not character.isascii():
             raise InvalidReference(

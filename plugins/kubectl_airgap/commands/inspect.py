@@ -27,7 +27,8 @@ def inspect(
     """Say what is inside a bundle, and why.
 
     Every image, chart and set of files with its size, what it shares with others, how many signatures and other
-    referrers came with it, and who asked for it. Reads only the leading members and the manifests; nothing is unpacked.
+    referrers came with it, and who asked for it. Reads only the leading members and the manifests, of what is piped in
+    (-) too; nothing is unpacked.
 
     \b
     Examples:

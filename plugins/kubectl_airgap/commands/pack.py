@@ -4,6 +4,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
 
 from airgap import limits
+from airgap.errors import InvalidInput
 from airgap_cli import render
 from airgap_cli.options import (
     BucketFlags,
@@ -23,7 +24,7 @@ from airgap_cli.options import (
 )
 from airgap_cli.reports import check_complete, print_report
 from airgap_cli.trustflags import LabelFlags, TrustFlags
-from airgap_cli.words import at_rate, counted, duration, plural, size
+from airgap_cli.words import at_rate, counted, duration, parse_size, plural, size
 
 if TYPE_CHECKING:
     from airgap.operations.environment import Run
@@ -38,7 +39,12 @@ def pack(
     trust: TrustFlags,
     output: Annotated[
         str,
-        flag("-o", "--output", help="The bundle to write: a .tar file, DIR/ or s3://BUCKET/PREFIX.", metavar="BUNDLE"),
+        flag(
+            "-o",
+            "--output",
+            help="The bundle to write: a .tar file, DIR/, s3://BUCKET/PREFIX, or - for standard output.",
+            metavar="BUNDLE",
+        ),
     ],
     buckets: BucketFlags,
     mirror: Mirror = None,
@@ -70,6 +76,10 @@ def pack(
             metavar="PLACE",
         ),
     ] = "",
+    split: Annotated[
+        str,
+        flag("--split", help="Write parts of this size, such as 4GB; FAT32 takes up to 4294967295.", metavar="SIZE"),
+    ] = "",
     from_: Annotated[
         str,
         flag("--from", help="Take images from this machine's docker, podman or containerd alone.", metavar="RUNTIME"),
@@ -92,6 +102,9 @@ def pack(
     With --from, registries are not asked. containerd keeps images as they were pulled, digests and all; docker and
     podman keep no compressed layers, so that digests are others than at the registry and the bundle is larger.
 
+    With --split the file comes in parts, BUNDLE.001 and so on, and BUNDLE.parts.json, which tells them apart: every
+    command takes them as they are. With -o - it goes to standard output, and needs no disk.
+
     \b
     Examples:
       kubectl airgap pack -f deploy/ -o app.tar
@@ -99,6 +112,8 @@ def pack(
       kubectl airgap pack --images-file images.txt --mirror docker.io=mirror.local/hub -o app.tar
       kubectl airgap pack -f deploy/ --since app.tar -o app-2.tar
       kubectl airgap pack --chart ./shop --file bin/tool --file docs=manual -o shop.tar
+      kubectl airgap pack -f deploy/ --split 4GB -o /media/stick/app.tar
+      kubectl airgap pack -f deploy/ -o - | ssh jump kubectl airgap push - registry.internal:5000/apps
       kubectl airgap pack -f deploy/ --name app --sequence 3 --expires 90d --sign-key sign.key -o app-3.tar
       kubectl airgap pack --image shop/web:dev --from docker -o dev.tar
       kubectl airgap pack -f deploy/ -o s3://bundles/app --s3-endpoint https://s3.local
@@ -118,6 +133,7 @@ def pack(
         allow_incomplete=allow_incomplete,
         keep_going=keep_going,
         since=since,
+        split=parse_size(split) if split else 0,
         name=label.name,
         version=label.bundle_version,
         sequence=label.sequence,
@@ -125,7 +141,9 @@ def pack(
         key=signing_key(label.sign_key, label.sign_password_file) if label.sign_key else None,
     )
     wanted = artifacts.Wanted(wishes.label(output), tuple(file or ()), images_only)
-    places.check_new(output)
+    places.check_new(output, wishes.split)
+    if report is not None and output == places.STREAM:
+        raise InvalidInput("--report and the bundle cannot both go to standard output", hint="name a file with -o")
     with (
         Progress("packing", quiet=quiet) as progress,
         artifacts.gathered(sources_of(sources), wanted) as (held, made),
@@ -159,15 +177,21 @@ def pack(
 
 
 def _say(packed: Packed, packing: Packing, seconds: float) -> None:
-    done, place = packed.report, packed.place
+    done = packed.report
+    is_stream = packed.place == "-"
+    place = "standard output" if is_stream else packed.place
     fetched = f"{size(done.bytes)} fetched in {duration(seconds)}"
     kept = f", {plural(done.present, 'blob')} kept from an earlier run" if done.present else ""
     absent = packing.composition.inventory.absent
     spared = f"; {size(sum(row.size for row in absent))} are left to the other side" if absent else ""
-    render.say(f"packed {counted(packing.counts)} into {place}: {size(packed.size)}, {fetched}{kept}{spared}")
+    parts = f" in {plural(packing.parts, 'part')}" if packing.parts else ""
+    what = f"packed {counted(packing.counts)} into {place}: {size(packed.size)}{parts}"
+    render.say(f"{what}, {fetched}{kept}{spared}")
     if not packing.composition.docker_readable:
         render.say("nothing in it is an image, so `docker load` and `podman load` find nothing in it")
     _say_sparse(packing)
+    if is_stream:
+        return
     render.say(
         f"\nnext: carry it over, then\n  kubectl airgap verify {place}\n  kubectl airgap push {place} HOST/PREFIX"
     )
@@ -184,7 +208,8 @@ def _say_plan(packing: Packing, rate: int) -> None:
     for item in packing.asked:
         render.names([str(item.reference if item.reference.digest else item.reference.with_digest(item.digest))])
     blobs = plural(len(layout.blobs), "blob")
-    render.say(f"would write {counted(packing.counts)} to {packing.place}: {size(packing.size)} in {blobs}")
+    parts = f", {plural(packing.parts, 'part')}" if packing.parts else ""
+    render.say(f"would write {counted(packing.counts)} to {packing.place}: {size(packing.size)} in {blobs}{parts}")
     free = "nobody knows what is free there" if packing.free is None else f"{size(packing.free)} are free there"
     render.say(f"{free}{at_rate(packing.size, rate)}")
     _say_sparse(packing)

@@ -76,10 +76,14 @@ def push(
     afterwards. What the registry has already is not sent again, so the same command goes on where a run was cut. The
     lock it writes is what relocation takes.
 
+    - reads a bundle that is piped in: what is missing is sent as it passes, without a disk, and named once the whole
+    was right.
+
     \b
     Examples:
       kubectl airgap push app.tar registry.internal:5000/apps
       kubectl airgap push app.tar registry.internal:5000 --naming keep --lock app.lock.yaml
+      kubectl airgap pack -f deploy/ -o - | ssh jump kubectl airgap push - registry.internal:5000/apps
       kubectl airgap push app.tar registry.internal:5000/apps --verify-key sign.pub
       kubectl airgap push s3://bundles/app registry.internal:5000/apps --s3-endpoint https://s3.local
     """
@@ -94,11 +98,11 @@ def push(
     relocation = Relocation.to(target, naming, max_depth=max_depth)
     chunk = parse_chunk(chunk_size) if chunk_size else 0
     wishes = operation.Wishes(filter_index, images_only, not no_referrers, create_projects, chunk, dry_run)
-    place = lock or places.beside(bundle, ".lock.yaml")
     with Progress("pushing", quiet=quiet) as progress:
         reached = run_of(registries, concurrency, progress, buckets=buckets)
         run = trusting(reached, trust.verify_key, freshness)
         with places.open_bundle(bundle, run) as opened:
+            place = lock or places.beside(bundle, ".lock.yaml", opened)
             prepared = operation.prepare(opened, relocation, run, wishes)
             if dry_run:
                 _say_plan(prepared, report, run.access.rate)

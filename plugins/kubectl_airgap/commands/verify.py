@@ -19,16 +19,18 @@ def verify(
     """Prove that a bundle is whole.
 
     Every byte is hashed, and every image followed down to its last layer. Exit code 3 means damaged; each
-    damaged object is named. With --key, the bundle must be signed with that key, too.
+    damaged object is named, and of a bundle in parts the parts to send again. With --key, the bundle must be signed
+    with that key, too. - reads what is piped in, once.
 
     \b
     Examples:
       kubectl airgap verify app.tar
       kubectl airgap verify app.tar --key sign.pub
+      ssh outside cat app.tar | kubectl airgap verify -
     """
-    from airgap.bundles.verification import verify as prove
     from airgap.operations.admission import examine
     from airgap.operations.places import open_bundle
+    from airgap.operations.verify import verify as prove
     from airgap_cli.progress import Progress
     from airgap_cli.running import run_of
     from airgap_cli.trustflags import trusting
@@ -37,11 +39,11 @@ def verify(
         run = trusting(run_of(registries, concurrency, progress, buckets=buckets), verify_key)
         with open_bundle(bundle, run) as opened:
             examine(opened, run)
-            proved = prove(opened, workers=run.workers, observe=run.observe, stopped=run.stopped)
+            proved = prove(opened, run)
         seconds = progress.seconds
     if not quiet:
         what = f"{counted(proved.counts)}, {plural(proved.blobs, 'blob')}, {size(proved.bytes)}"
-        render.say(f"{bundle} is whole: {what}, hashed in {duration(seconds)}")
+        render.say(f"{opened.place} is whole: {what}, hashed in {duration(seconds)}")
         if opened.signer is not None:
             render.say(f"it is signed with {opened.signer.place}, {opened.signer.fingerprint}")
         render.say(f"\nnext:\n  kubectl airgap push {bundle} HOST/PREFIX")

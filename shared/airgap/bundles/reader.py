@@ -50,11 +50,8 @@ class BundleStore(Source, Protocol):
     def know(self, names: Iterable[Named], blobs: Sequence[tuple[Descriptor, int]]) -> None:
         """Learn what the inventory says: names, and blobs with their offsets in an archive; or refuse it."""
 
-    def check_around(self, descriptor: Descriptor) -> None:
-        """Prove what surrounds a blob and is no content."""
-
     def check_frame(self) -> None:
-        """Prove what surrounds the documents."""
+        """Prove what surrounds the documents and is no content."""
 
     def close(self) -> None:
         """Let go of it."""

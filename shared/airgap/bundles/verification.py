@@ -13,6 +13,7 @@ from airgap.bundles.reader import Bundle
 from airgap.descriptors import Descriptor
 from airgap.errors import AirgapError, ContentError, DamagedBundle, IncompleteError, NotFound, StoreError
 from airgap.stores.layout import INDEX_FILE, LAYOUT, LAYOUT_FILE
+from airgap.stores.stream import CutOff, StreamReader
 from airgap.transfer import events, pool
 from airgap.transfer.graph import Graph, among, walk
 
@@ -43,27 +44,32 @@ def verify(
     stopped = stopped or threading.Event()
     blobs = [Descriptor("-", blob.digest, blob.size) for blob in bundle.inventory.blobs]
     observe(events.Planned(bundle.inventory.size, len(blobs)))
+    images = _images(bundle)
 
     def check(blob: Descriptor) -> int:
         for chunk in bundle.store.blob("", blob):
             observe(events.Moved(len(chunk)))
-        bundle.store.check_around(blob)
         observe(events.Done(blob.digest))
         return blob.size
 
-    heaviest_first = sorted(blobs, key=lambda blob: -blob.size)
-    results = pool.each(check, heaviest_first, workers, stopped)
+    if isinstance(bundle.store, StreamReader):
+        results = pool.each(check, blobs, 1, stopped)  # as they pass
+    else:
+        results = pool.each(check, sorted(blobs, key=lambda blob: -blob.size), workers, stopped)
     _raise_all(bundle, [result for result in results if isinstance(result, AirgapError)])
-    bundle.store.check_frame()
-    counts = _check_images(bundle)
-    return Verification(counts, len(blobs), bundle.inventory.size)
+    if isinstance(bundle.store, StreamReader):
+        bundle.store.finish()
+    if isinstance(images, AirgapError):
+        raise DamagedBundle(f"`{bundle.place}`: {images.message}") from images
+    check_documents(bundle, images)
+    return Verification(_tally(bundle, images), len(blobs), bundle.inventory.size)
 
 
 def _raise_all(bundle: Bundle, failures: list[AirgapError]) -> None:
     if not failures:
         return
     for failure in failures:
-        if not isinstance(failure, ContentError | NotFound):
+        if not isinstance(failure, ContentError | NotFound) or isinstance(failure, CutOff):
             raise failure
     users = "\n".join(f"  {failure.message}" for failure in failures)
     count = f"{len(failures)} of {len(bundle.inventory.blobs)} blobs are damaged"
@@ -72,24 +78,36 @@ def _raise_all(bundle: Bundle, failures: list[AirgapError]) -> None:
     )
 
 
-def _check_images(bundle: Bundle) -> dict[str, int]:
-    """Every image leads to content that is here; platforms that were left out are not asked for."""
+def _images(bundle: Bundle) -> Graph | AirgapError:
+    """What hangs together, or why that cannot be said; platforms that were left out are not asked for."""
     try:
-        graph = walk(bundle.store, bundle.references, among(bundle.digests))
-        counts = artifacts.tally(bundle.inventory.items, graph)
+        return walk(bundle.store, bundle.references, among(bundle.digests))
+    except CutOff:
+        raise
     except (ContentError, StoreError, IncompleteError) as error:
-        raise DamagedBundle(f"`{bundle.place}`: {error.message}") from error
+        return error
+
+
+def _tally(bundle: Bundle, graph: Graph) -> Mapping[str, int]:
+    """How many there are of what, once everything has led to content that is here."""
     known = bundle.digests | {absent.digest for absent in bundle.inventory.absent}
     for image in graph.images:
         lacking = [blob.digest for blob in graph.blobs_of(image) if blob.digest not in known]
         if lacking:
             raise DamagedBundle(f"`{bundle.place}`: `{image.reference}` lacks `{lacking[0]}`")
-    _check_for_others(bundle, graph)
-    return counts
+    try:
+        return artifacts.tally(bundle.inventory.items, graph)
+    except ContentError as error:
+        raise DamagedBundle(f"`{bundle.place}`: {error.message}") from error
 
 
-def _check_for_others(bundle: Bundle, graph: Graph) -> None:
-    """What other tools read in place of the inventory follows from the images, so it can be made again and compared."""
+def check_documents(bundle: Bundle, graph: Graph) -> None:
+    """Prove what stands before the blobs: it follows from the images, so it can be made again and compared.
+
+    Raises:
+        DamagedBundle: it is something else.
+    """
+    bundle.store.check_frame()
     made = documents_for_others(graph, bundle.documents[INVENTORY_FILE], bundle.digests) | {LAYOUT_FILE: LAYOUT}
     for name in (LAYOUT_FILE, INDEX_FILE, DOCKER_FILE):
         if bundle.documents.get(name) != made.get(name):

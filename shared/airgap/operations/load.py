@@ -25,6 +25,7 @@ from airgap.references import Reference
 from airgap.relocation.policy import Relocation
 from airgap.stores import Chunk, tar
 from airgap.stores.layout import INDEX_FILE, LAYOUT, LAYOUT_FILE, index_document
+from airgap.stores.stream import StreamReader
 from airgap.transfer import events
 from airgap.transfer.engine import Outcome, Report, Result
 from airgap.transfer.graph import Choice, Graph, Image, walk
@@ -118,11 +119,14 @@ def prepare(bundle: Bundle, runtime: Runtime, wishes: Wishes, run: Run) -> Loadi
     """Choose each image's platform, name everything, and ask the runtime what it has.
 
     Raises:
-        InvalidInput: nothing in the bundle is an image, two would get one name, or the runtime cannot pin.
+        InvalidInput: nothing in the bundle is an image, two would get one name, the runtime cannot pin, or the bundle
+            passes by once: each runtime wants its own order.
         UntrustedBundle: it is older than the last one of its name, or expired.
         IncompleteError: images lack the platform, or content that neither bundle nor runtime has.
         StoreError: the runtime cannot be asked. ContentError: a manifest of the bundle is damaged.
     """
+    if isinstance(bundle.store, StreamReader):
+        raise InvalidInput(f"a bundle on {bundle.place} cannot be loaded", hint="write it to a file first")
     if wishes.pin:
         runtime.pin(())  # refuses now, if it must
     admission.admit(bundle, run)

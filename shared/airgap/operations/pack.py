@@ -22,7 +22,7 @@ from airgap.operations.singles import platform_of
 from airgap.platforms import Platform
 from airgap.references import MADE_HERE, Reference
 from airgap.stores import Source
-from airgap.transfer import engine, events, plan, pool
+from airgap.transfer import engine, events, loading, plan, pool
 from airgap.transfer.engine import Report
 from airgap.transfer.graph import Graph, Image, of_platforms, walk, without
 from airgap.transfer.referrers import Attached, attached
@@ -38,6 +38,7 @@ class Wishes:
         allow_incomplete: pack what was found although not everything could be examined.
         keep_going: leave out images that cannot be read; `Packing.graph.unreadable` has them.
         since: where an earlier bundle lies, or its inventory, whose content is left out.
+        split: bytes of each part that it is written in; 0 for one file.
         name, version, sequence, expires: what the user says of the bundle; it is named after its place by default.
         key: what it is signed with.
     """
@@ -47,6 +48,7 @@ class Wishes:
     allow_incomplete: bool = False
     keep_going: bool = False
     since: str = ""
+    split: int = 0
     name: str = ""
     version: str = ""
     sequence: int | None = None
@@ -69,6 +71,7 @@ class Packing:
         source: where its content is fetched from.
         origin: where its images are, of that.
         free: bytes free where it goes, where that can be known.
+        split: bytes of each part; 0 for one file.
     """
 
     place: str
@@ -77,11 +80,17 @@ class Packing:
     source: Source
     origin: Source
     free: int | None
+    split: int = 0
 
     @property
     def size(self) -> int:
-        """Bytes of the finished file."""
+        """Bytes of the finished file, or of all its parts."""
         return self.composition.layout.size
+
+    @property
+    def parts(self) -> int:
+        """How many there will be; 0 for one file."""
+        return -(-self.size // self.split) if self.split else 0
 
     @property
     def asked(self) -> tuple[Item, ...]:
@@ -134,7 +143,7 @@ def prepare(
         )
     if not discovery.references and not artifacts:
         raise InvalidInput("no image was found, so there is nothing to pack")
-    places.check_new(place)
+    places.check_new(place, wishes.split)
     origin = runtime or _registries(discovery, run)
     source = artifacts_of_bundles.store_of(artifacts, origin)
     choice = of_platforms(wishes.platforms)
@@ -155,7 +164,7 @@ def prepare(
     sign = partial(sealed, wishes.key) if wishes.key else None
     asked = {**_asked(discovery.findings, whole.subjects), **artifacts_of_bundles.asked(artifacts)}
     composition = compose(whole.graph, asked, wishes.label(place), absent, sign)
-    return Packing(place, whole.graph, composition, source, origin, places.free_space(place))
+    return Packing(place, whole.graph, composition, source, origin, places.free_space(place), wishes.split)
 
 
 def _registries(discovery: Discovery, run: Run) -> Source:
@@ -197,20 +206,29 @@ def without_off(discovery: Discovery) -> tuple[Discovery, tuple[Reference, ...]]
 
 
 def write(packing: Packing, run: Run) -> Packed:
-    """Fetch everything; the file has its name only once it is whole.
+    """Fetch everything; the file has its name only once it is whole, and a stream its end mark.
 
     Raises:
         NoSpace: before the first byte, with both numbers.
         StoreError: a source refused; what was fetched stays in `NAME.partial`, and the next run goes on from there.
     """
-    with places.create(packing.place, packing.composition, run) as writer:
-        carried = without(packing.graph, {absent.digest for absent in packing.composition.inventory.absent})
+    carried = without(packing.graph, {absent.digest for absent in packing.composition.inventory.absent})
+    if packing.place == places.STREAM:
+        layout = packing.composition.layout
+        report = loading.load(carried, layout, packing.source, places.write_out, run.conduct())
+    else:
+        report = _fill(packing, carried, run)
+    _tell_drift(packing, run)
+    return Packed(packing.place, packing.size, report, packing.graph.unreadable)
+
+
+def _fill(packing: Packing, carried: Graph, run: Run) -> Report:
+    with places.create(packing.place, packing.composition, run, packing.split) as writer:
         names = {image.reference: image.reference for image in carried.images}
         todo = plan.plan(carried, writer, names, workers=run.workers, stopped=run.stopped)
         report = engine.run(todo, packing.source, writer, run.conduct())
         writer.finish()
-    _tell_drift(packing, run)
-    return Packed(packing.place, packing.size, report, packing.graph.unreadable)
+    return report
 
 
 def _tell_drift(packing: Packing, run: Run) -> None:

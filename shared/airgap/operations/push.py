@@ -6,7 +6,8 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from airgap.bundles import artifacts
+from airgap import limits
+from airgap.bundles import artifacts, verification
 from airgap.bundles.inventory import Item
 from airgap.bundles.lock import Lock, LockEntry
 from airgap.bundles.reader import Bundle
@@ -18,8 +19,9 @@ from airgap.relocation.policy import Relocation
 from airgap.stores import Target
 from airgap.stores.registry.journal import Journal
 from airgap.stores.registry.uploads import Uploads
-from airgap.transfer import engine, events, graph, plan, pool, referrers
-from airgap.transfer.engine import Outcome, Report, Result
+from airgap.stores.stream import StreamReader
+from airgap.transfer import engine, events, graph, plan, pool, referrers, unloading
+from airgap.transfer.engine import Conduct, Outcome, Report, Result
 
 if TYPE_CHECKING:
     from airgap.stores.registry import RegistryStore
@@ -58,7 +60,7 @@ class Push:
 
     bundle: Bundle
     plan: plan.Plan
-    target: Target
+    target: unloading.Place
     journal: Journal
     projects: tuple[str, ...] = ()
     left: tuple[Reference, ...] = ()
@@ -92,7 +94,7 @@ def prepare(bundle: Bundle, relocation: Relocation, run: Run, wishes: Wishes | N
         InvalidInput: two images would get one name, or the bundle has no image.
         StoreError: the registry cannot be asked, or is no Harbor though projects are to be made.
         UntrustedBundle: the bundle is older than the last one, or expired.
-        DamagedBundle, ContentMismatch: a manifest of the bundle is damaged.
+        DamagedBundle, ContentMismatch: a manifest of the bundle is damaged, or what stands before it.
         InvalidManifest: a set of files has a file that leads elsewhere.
     """
     wishes = wishes or Wishes()
@@ -102,12 +104,19 @@ def prepare(bundle: Bundle, relocation: Relocation, run: Run, wishes: Wishes | N
     admission.admit(bundle, run)
     images, left = _moving(bundle, items, run, wishes)
     journal = Journal(places.journal_of(bundle), lambda text: run.observe(events.Note(text)))
-    target = run.target(Uploads(journal, wishes.chunk))
+    target = run.target(Uploads(journal, _chunk(bundle, wishes.chunk)))
     names = _settled(images, _names(bundle, items, relocation))
     projects = _projects(target, names, dry_run=wishes.dry_run) if wishes.create_projects else ()
     lacking = _lacking(bundle, relocation, names)
     todo = plan.plan(images, target, names, lacking=lacking, workers=run.workers, stopped=run.stopped)
     return Push(bundle, todo, target, journal, projects, left)
+
+
+def _chunk(bundle: Bundle, asked: int) -> int:
+    """What one request carries; of a stream no more than is kept, so that a broken one can be sent again."""
+    if not isinstance(bundle.store, StreamReader):
+        return asked
+    return min(asked or limits.UPLOAD_CHUNK, limits.UPLOAD_CHUNK)
 
 
 def _wanted(bundle: Bundle, wishes: Wishes) -> list[Item]:
@@ -123,9 +132,11 @@ def _moving(
     bundle: Bundle, items: Sequence[Item], run: Run, wishes: Wishes
 ) -> tuple[graph.Graph, tuple[Reference, ...]]:
     """The graph of it; and the referrers that are left, as they are about an index that is not pushed."""
-    references = [item.reference for item in items]
+    wanted = {item.reference for item in items}
     present = graph.among(bundle.digests)
-    images = graph.walk(bundle.store, references, present, workers=run.workers, stopped=run.stopped)
+    everything = graph.walk(bundle.store, bundle.references, present, workers=run.workers, stopped=run.stopped)
+    verification.check_documents(bundle, everything)
+    images = graph.only(everything, lambda image: image.reference in wanted)
     artifacts.tally(items, images)  # before anything is sent, every name of a file has been looked at
     if wishes.filter_index:
         images = graph.filtered(images)
@@ -171,7 +182,7 @@ def execute(push: Push, run: Run, *, keep_going: bool = False) -> Pushed:
         ContentMismatch: the bundle is damaged, or a tag leads elsewhere afterwards.
     """
     try:
-        report = engine.run(push.plan, push.bundle.store, push.target, run.conduct(keep_going=keep_going))
+        report = _moved(push, run.conduct(keep_going=keep_going))
     except UnknownContent as error:
         raise _about_missing(error, push.plan) from error
     report = _proved(push, report, run, keep_going=keep_going)
@@ -191,6 +202,13 @@ def _concluded(push: Push, report: Report) -> Pushed:
     images = {item.reference for item in items if item.kind == "image"}
     charts = tuple(arrived[item.reference] for item in items if item.kind == "chart")
     return Pushed(lock_of(push.plan, images), report, artifacts.tally(items, push.plan.graph), charts)
+
+
+def _moved(push: Push, conduct: Conduct) -> Report:
+    store = push.bundle.store
+    if isinstance(store, StreamReader):
+        return unloading.unload(push.plan, store, push.target, conduct)
+    return engine.run(push.plan, store, push.target, conduct)
 
 
 def lock_of(todo: plan.Plan, arrived: Container[Reference]) -> Lock:

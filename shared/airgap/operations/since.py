@@ -14,6 +14,7 @@ from airgap.errors import DamagedBundle
 from airgap.operations import places
 from airgap.operations.environment import Run
 from airgap.relocation.policy import Relocation
+from airgap.stores import partlist
 from airgap.transfer import pool
 from airgap.transfer.graph import Graph, among, walk
 
@@ -38,7 +39,7 @@ def known(place: str, graph: Graph, run: Run) -> Mapping[str, tuple[str, ...]]:
     if place.startswith(REGISTRY):
         return _of_registry(Relocation.to(place), graph, run)
     path = Path(place)
-    if path.is_file() and _looks_like_json(path):
+    if path.is_file() and not path.name.endswith(partlist.SUFFIX) and _looks_like_json(path):
         with durable.explained(path):
             return _of_inventory(_inventory(path, run), graph)
     with places.open_bundle(place, run) as bundle:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Final
 
 from airgap import limits
 from airgap.descriptors import Descriptor, hasher, verify
@@ -18,8 +19,8 @@ from airgap.stores.layout import Named
 from airgap.stores.media import Canvas, Medium
 from airgap.stores.reading import verified
 
-_CARRY = "carry the bundle over again"
-_MADE_WITH = "a bundle is made with: kubectl airgap pack"
+CARRY: Final = "carry the bundle over again"
+MADE_WITH: Final = "a bundle is made with: kubectl airgap pack"
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,42 @@ def blob_offsets(blobs: Iterable[Descriptor]) -> tuple[dict[str, int], int]:
         offsets[blob.digest] = position + head
         position += head + tar.padded(blob.size)
     return offsets, position
+
+
+def placed(blobs: Sequence[tuple[Descriptor, int]], place: str) -> tuple[dict[str, int], int]:
+    """As `blob_offsets`, once blobs are found to lie where an inventory says.
+
+    Raises:
+        DamagedBundle: they cannot lie there, or one is listed twice.
+    """
+    offsets, length = blob_offsets(blob for blob, _ in blobs)
+    if len(offsets) != len(blobs):
+        raise DamagedBundle(f"the inventory of `{place}` lists a blob twice")
+    wrong = next((blob for blob, offset in blobs if offsets[blob.digest] != offset), None)
+    if wrong is not None:
+        raise DamagedBundle(f"the inventory of `{place}` has `{wrong.digest}` at a place where it cannot be")
+    return offsets, length
+
+
+def table_of(names: Iterable[Named]) -> dict[str, Descriptor]:
+    """What is found by its name, and by its digest."""
+    return {
+        key: descriptor
+        for reference, descriptor in names
+        for key in (str(reference), f"{reference.name}@{descriptor.digest}")
+    }
+
+
+def looked_up(table: Mapping[str, Descriptor], reference: Reference, place: str) -> Descriptor:
+    """What a name stands for in a table.
+
+    Raises:
+        NotFound: nothing has it.
+    """
+    found = table.get(str(reference)) or table.get(str(reference.without_tag()))
+    if found is None:
+        raise NotFound(f"`{reference}` is not in `{place}`", hint=f"see what is: kubectl airgap inspect {place}")
+    return found
 
 
 def _leading(members: Iterable[tuple[str, bytes]]) -> bytes:
@@ -154,7 +191,7 @@ class ArchiveReader:
 
     def __init__(self, medium: Medium) -> None:
         self.place = medium.place
-        self._medium = medium
+        self.medium = medium
         self._leading: tuple[tar.Member, ...] = ()
         self._offsets: dict[str, int] = {}
         self._names: dict[str, Descriptor] = {}
@@ -162,11 +199,11 @@ class ArchiveReader:
     @property
     def size(self) -> int:
         """Of the whole archive, in bytes."""
-        return self._medium.size
+        return self.medium.size
 
     def close(self) -> None:
         """Let go of the medium."""
-        self._medium.close()
+        self.medium.close()
 
     def documents(self, expected: Sequence[str], most: int) -> dict[str, bytes]:
         """The members before the first blob, in the one order they may have.
@@ -174,8 +211,8 @@ class ArchiveReader:
         Raises:
             DamagedBundle: not a tar, cut, or a member of more than `most` bytes.
         """
-        if not self._medium.size:
-            raise DamagedBundle(f"`{self.place}` is empty", hint=_CARRY)
+        if not self.medium.size:
+            raise DamagedBundle(f"`{self.place}` is empty", hint=CARRY)
         self._leading = tuple(self._walk(expected))
         return {member.name: self._document(member, most) for member in self._leading}
 
@@ -186,47 +223,28 @@ class ArchiveReader:
             DamagedBundle: blobs cannot lie there, or the archive is longer or shorter than they are.
         """
         base = self._leading[-1].end if self._leading else 0
-        offsets, length = blob_offsets(blob for blob, _ in blobs)
-        if len(offsets) != len(blobs):
-            raise DamagedBundle(f"the inventory of `{self.place}` lists a blob twice")
-        wrong = next((blob for blob, offset in blobs if offsets[blob.digest] != offset), None)
-        if wrong is not None:
-            raise DamagedBundle(f"the inventory of `{self.place}` has `{wrong.digest}` at a place where it cannot be")
+        offsets, length = placed(blobs, self.place)
         self._check_size(base + length + len(tar.END))
         self._offsets = {digest: base + offset for digest, offset in offsets.items()}
-        for reference, descriptor in names:
-            self._names[str(reference)] = self._names[f"{reference.name}@{descriptor.digest}"] = descriptor
+        self._names = table_of(names)
 
     def resolve(self, reference: Reference) -> Descriptor:
         """What a name stands for."""
-        found = self._names.get(str(reference)) or self._names.get(str(reference.without_tag()))
-        if found is None:
-            raise NotFound(
-                f"`{reference}` is not in `{self.place}`", hint=f"see what is: kubectl airgap inspect {self.place}"
-            )
-        return found
+        return looked_up(self._names, reference, self.place)
 
     def manifest(self, name: str, descriptor: Descriptor) -> bytes:
         """A manifest, checked."""
         at = self._content(descriptor)
-        return verify(self._read(descriptor.size, at), descriptor, f"{self.place}, byte {at}")
+        data = verify(self._read(descriptor.size, at), descriptor, f"{self.place}, byte {at}")
+        self._check_after(descriptor, at)
+        return data
 
     def blob(self, name: str, descriptor: Descriptor, offset: int = 0) -> Iterator[Chunk]:
-        """A blob, checked."""
+        """A blob, checked, with the frame around it: a byte that is nobody's content is still part of the file."""
         at = self._content(descriptor)
-        chunks = _chunks(self._medium, at + offset, descriptor.size - offset)
-        return verified(chunks, descriptor, f"{self.place}, byte {at}", offset)
-
-    def check_around(self, descriptor: Descriptor) -> None:
-        """Compare the padding after a blob: a byte that is nobody's content is still part of the file.
-
-        Raises:
-            DamagedBundle: it is not what it must be.
-        """
-        at = self._offsets[descriptor.digest] + descriptor.size
-        pad = tar.padding(descriptor.size)
-        if self._read(len(pad), at) != pad:
-            raise DamagedBundle(f"`{self.place}`: the bytes after `{descriptor.digest}` at {at} are damaged")
+        chunks = _chunks(self.medium, at + offset, descriptor.size - offset)
+        yield from verified(chunks, descriptor, f"{self.place}, byte {at}", offset)
+        self._check_after(descriptor, at)
 
     def check_frame(self) -> None:
         """Compare headers and padding of the leading members, and the end mark, byte by byte.
@@ -242,8 +260,13 @@ class ArchiveReader:
         if self._read(len(tar.END), self.size - len(tar.END)) != tar.END:
             raise DamagedBundle(f"`{self.place}`: its end mark is damaged")
 
+    def _check_after(self, descriptor: Descriptor, at: int) -> None:
+        pad = tar.padding(descriptor.size)
+        if self._read(len(pad), at + descriptor.size) != pad:
+            raise DamagedBundle(f"`{self.place}`: what stands after `{descriptor.digest}` at byte {at} is damaged")
+
     def _read(self, count: int, offset: int) -> bytes:
-        return media.read(self._medium, count, offset)
+        return media.read(self.medium, count, offset)
 
     def _walk(self, expected: Sequence[str]) -> Iterator[tar.Member]:
         offset = 0
@@ -252,7 +275,7 @@ class ArchiveReader:
                 member = tar.read_member(self._read, offset, self.place)
             except DamagedBundle as error:
                 if not offset:
-                    raise DamagedBundle(f"`{self.place}` is not a bundle", hint=_MADE_WITH) from error
+                    raise DamagedBundle(f"`{self.place}` is not a bundle", hint=MADE_WITH) from error
                 raise
             if member is not None and member.name == name:
                 yield member
@@ -263,7 +286,7 @@ class ArchiveReader:
             raise DamagedBundle(f"`{self.place}`: `{member.name}` has {member.size} bytes, more than {most}")
         data = self._read(member.size, member.offset)
         if len(data) < member.size:
-            raise DamagedBundle(f"`{self.place}` is cut off in `{member.name}`", hint=_CARRY)
+            raise DamagedBundle(f"`{self.place}` is cut off in `{member.name}`", hint=CARRY)
         return data
 
     def _check_size(self, whole: int) -> None:
@@ -271,7 +294,7 @@ class ArchiveReader:
             cut = f"`{self.place}` is cut off: {self.size} of {whole} bytes"
             raise DamagedBundle(cut, hint="carry the rest of it over")
         if self.size > whole:
-            raise DamagedBundle(f"`{self.place}` has {self.size - whole} bytes too many", hint=_CARRY)
+            raise DamagedBundle(f"`{self.place}` has {self.size - whole} bytes too many", hint=CARRY)
 
     def _content(self, descriptor: Descriptor) -> int:
         """The content's offset, once the header before it has been found to be the right one."""
@@ -281,7 +304,7 @@ class ArchiveReader:
         head = tar.header(descriptor.blob_path, descriptor.size)
         if self._read(len(head), at - len(head)) != head:
             raise DamagedBundle(
-                f"`{self.place}`: the header of `{descriptor.digest}` at byte {at - len(head)} is damaged", hint=_CARRY
+                f"`{self.place}`: the header of `{descriptor.digest}` at byte {at - len(head)} is damaged", hint=CARRY
             )
         return at
 

@@ -191,9 +191,6 @@ class LayoutStore:
         self._names = _by_name(names)
         self._size += sum(blob.size for blob, _ in blobs)
 
-    def check_around(self, descriptor: Descriptor) -> None:
-        """Nothing surrounds a blob that is a file of its own."""
-
     def check_frame(self) -> None:
         """Nothing surrounds the documents."""
 

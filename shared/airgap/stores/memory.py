@@ -5,12 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
-from airgap import limits
 from airgap.descriptors import Descriptor, verify
 from airgap.errors import NotFound
 from airgap.references import Reference
 from airgap.stores import Chunk, Content
-from airgap.stores.reading import verified
+from airgap.stores.reading import pieces, verified
 
 
 class MemoryStore:
@@ -34,9 +33,7 @@ class MemoryStore:
 
     def blob(self, name: str, descriptor: Descriptor, offset: int = 0) -> Iterator[Chunk]:
         """A blob, checked."""
-        data = memoryview(self._bytes(descriptor))
-        chunks = (data[at : at + limits.CHUNK] for at in range(offset, len(data), limits.CHUNK))
-        return verified(chunks, descriptor, f"memory, {name}", offset)
+        return verified(pieces(self._bytes(descriptor), offset), descriptor, f"memory, {name}", offset)
 
     def find(self, reference: Reference) -> Descriptor | None:
         """What a name stands for, or None."""

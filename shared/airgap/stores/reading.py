@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from airgap import limits
 from airgap.descriptors import Descriptor, hasher
 from airgap.errors import ContentMismatch
 from airgap.stores import Chunk
@@ -28,6 +29,12 @@ def verified(chunks: Iterable[Chunk], descriptor: Descriptor, place: str, offset
         raise ContentMismatch(place, _named(descriptor), f"cut short at {count} bytes")
     if not offset and fresh.hexdigest() != descriptor.hex:
         raise ContentMismatch(place, descriptor.digest, f"{descriptor.digest.partition(':')[0]}:{fresh.hexdigest()}")
+
+
+def pieces(data: bytes, offset: int = 0) -> Iterator[Chunk]:
+    """Bytes at hand, from an offset on, as chunks."""
+    view = memoryview(data)
+    return (view[at : at + limits.CHUNK] for at in range(offset, len(view), limits.CHUNK))
 
 
 def _named(descriptor: Descriptor) -> str:

@@ -8,6 +8,8 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.support.bundles import writing
 
 from airgap import durable, limits
@@ -25,6 +27,13 @@ def test_headers_are_those_that_python_and_gnu_tar_agree_on() -> None:
     head = tar.header("blobs/sha256/abc", 5)
     with tarfile.open(fileobj=io.BytesIO(head + b"hello" + tar.padding(5) + tar.END)) as archive:
         assert [(m.name, m.size, m.mtime, m.mode) for m in archive] == [("blobs/sha256/abc", 5, 0, 0o644)]
+
+
+@given(st.text("abc/XYZ-09._", min_size=1, max_size=100), st.integers(0, 8 * limits.GIB - 1))
+def test_headers_are_those_of_the_library(name: str, size: int) -> None:
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = size, 0o644
+    assert tar.header(name, size) == info.tobuf(tarfile.USTAR_FORMAT)
 
 
 def test_a_member_of_eight_gib_has_its_size_in_a_pax_record() -> None:
