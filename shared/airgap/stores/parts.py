@@ -287,7 +287,7 @@ class PartsCanvas:
         for index, size in enumerate(sizes):
             with self._files.opened(index) as descriptor:
                 os.ftruncate(descriptor, size)
-                os.posix_fallocate(descriptor, 0, size)
+                durable.allocate(descriptor, size)
 
 
 def _check_count(size: int, part: int) -> None:

@@ -137,10 +137,11 @@ def test_space_that_a_file_system_does_not_set_aside_is_taken_as_it_is_written(
 
     layout = ArchiveLayout.of([("a", b"1")], [blob(b"x")])
     made = []
-    for given in (None, refuse):  # what macOS has, and what some file systems say
-        monkeypatch.delattr(os, "posix_fallocate") if given is None else monkeypatch.setattr(
-            os, "posix_fallocate", given, raising=False
-        )
+    for allocate in (None, refuse):  # what macOS has, and what some file systems say
+        if allocate is None:
+            monkeypatch.delattr(os, "posix_fallocate")
+        else:
+            monkeypatch.setattr(os, "posix_fallocate", allocate, raising=False)
         with writing(tmp_path / "x.tar", layout) as writer:
             writer.put_blob("", blob(b"x"), lambda offset: iter([b"x"]))
             writer.finish()
