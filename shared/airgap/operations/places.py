@@ -208,7 +208,8 @@ def _files(place: str, run: Run) -> Files | None:
 
 def _is_directory(place: str) -> bool:
     """A directory that is there, or one that is meant: `DIR/`."""
-    return place.endswith("/") or Path(place).is_dir()
+    with durable.explained(Path(place)):
+        return place.endswith("/") or Path(place).is_dir()
 
 
 def _layout(files: Files, composition: Composition) -> LayoutWriter:
