@@ -114,9 +114,12 @@ def test_a_bundle_of_charts_alone_has_nothing_to_load(podman: Runtime, tmp_path:
     assert "has no image in it" in done.stderr
 
 
-def test_an_image_that_only_a_digest_names_cannot_be_named_by_podman(podman: Runtime, tmp_path: Path) -> None:
+@pytest.mark.parametrize("flags", [(), ("--dry-run",)], ids=["a run", "a dry run"])
+def test_an_image_that_only_a_digest_names_cannot_be_named_by_podman(
+    podman: Runtime, tmp_path: Path, flags: tuple[str, ...]
+) -> None:
     path = bundle(tmp_path / "x.tar", by_digest=True)
-    done = kubectl_airgap("load", path, "--runtime", "podman", env=podman.env)
+    done = kubectl_airgap("load", path, "--runtime", "podman", *flags, env=podman.env)
     assert done.returncode == 5
     assert "names images by tag only" in done.stderr
 

@@ -15,6 +15,7 @@ from airgap_cli.options import (
     Quiet,
     RegistryFlags,
     Report,
+    ReportFormat,
     RuntimeAddress,
     RuntimeNamespace,
     SourceFlags,
@@ -163,8 +164,9 @@ def pack(
                 runtime = until_packed.enter_context(images_here)
             packing = operation.prepare(found, output, wishes, run, made, runtime)
             if dry_run:
-                _say_plan(packing, run.access.rate)
+                _say_plan(packing, report, run.access.rate)
                 _say_allowances(run)
+                check_complete(packing.graph.unreadable, "read")
                 return
             packed = operation.write(packing, run)
         seconds = progress.seconds
@@ -203,8 +205,13 @@ def _say_sparse(packing: Packing) -> None:
         render.say(f"of {images} other platforms stay behind; a registry that wants all takes push --filter-index")
 
 
-def _say_plan(packing: Packing, rate: int) -> None:
+def _say_plan(packing: Packing, report: ReportFormat | None, rate: int) -> None:
     layout = packing.composition.layout
+    if report is not None:
+        rows = ({"source": str(item.reference), "digest": item.digest} for item in packing.asked)
+        sums = {"bytes": packing.size, "blobs": len(layout.blobs), "free": packing.free}
+        render.document("TransferPlan", rows, report, **sums)
+        return
     for item in packing.asked:
         render.names([str(item.reference if item.reference.digest else item.reference.with_digest(item.digest))])
     blobs = plural(len(layout.blobs), "blob")
