@@ -194,9 +194,9 @@ def _say(packed: Packed, packing: Packing, seconds: float) -> None:
     _say_sparse(packing)
     if is_stream:
         return
-    render.say(
-        f"\nnext: carry it over, then\n  kubectl airgap verify {place}\n  kubectl airgap push {place} HOST/PREFIX"
-    )
+    key = " --verify-key PUBLIC-KEY" if packing.is_signed else ""
+    verify, push = f"kubectl airgap verify {place}{key}", f"kubectl airgap push {place} HOST/PREFIX{key}"
+    render.say(f"\nnext: carry it over, then\n  {verify}\n  {push}")
 
 
 def _say_sparse(packing: Packing) -> None:
