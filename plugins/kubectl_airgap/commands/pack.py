@@ -141,7 +141,7 @@ def pack(
         expires=expiry(label.expires, now()) if label.expires else "",
         key=signing_key(label.sign_key, label.sign_password_file) if label.sign_key else None,
     )
-    wanted = artifacts.Wanted(wishes.label(output), tuple(file or ()), images_only)
+    wanted = artifacts.Wanted(wishes.label(output), tuple(file or ()), images_only, output)
     places.check_new(output, wishes.split)
     if report is not None and output == places.STREAM:
         raise InvalidInput("--report and the bundle cannot both go to standard output", hint="name a file with -o")
