@@ -48,7 +48,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["--runtime", "containerd", "--address", "/nowhere.sock"], 4, ["no containerd serves at `/nowhere.sock`"]),
         (["--runtime", "docker", "--address", "/nowhere.sock"], 4, ["no docker serves", "--address"]),
         (["--runtime", "podman", "--address", "/" + "a" * 200], 4, ["no podman answers", "too long"]),
-        (["--runtime", "nerdctl"], 4, ["`nerdctl` was not found on PATH", "--runtime"]),
+        (["--runtime", "nerdctl"], 4, ["`nerdctl` was not found on PATH", "name another runtime"]),
         (["--runtime", "docker", "--namespace", "x"], 2, ["docker has no namespaces", "containerd"]),
         (["--runtime", "containerd", "--namespace", "-x"], 2, ["'-x' is no namespace", "k8s.io"]),
         (["--address", "/run/some.sock"], 2, ["it is not said what serves", "--runtime"]),
@@ -76,7 +76,7 @@ def test_a_socket_that_nobody_answers_at_is_said_at_once(plain: Path, tmp_path: 
 def test_a_namespace_that_nobody_uses_is_refused_with_those_there_are(plain: Path, ctr: Runtime) -> None:
     ctr("images", "ls")
     done = kubectl_airgap("load", plain, "--runtime", "containerd", *ctr.flags, "--namespace", "k8s-io")
-    check_refusal(done, 2, "has no namespace 'k8s-io'", "leave --namespace out")
+    check_refusal(done, 2, "has no namespace 'k8s-io'", "leave --containerd-namespace out")
 
 
 def test_b50_an_image_for_another_machine_is_refused_with_what_there_is(ctr: Runtime, tmp_path: Path) -> None:
@@ -114,9 +114,12 @@ def test_a_bundle_of_charts_alone_has_nothing_to_load(podman: Runtime, tmp_path:
     assert "has no image in it" in done.stderr
 
 
-def test_an_image_that_only_a_digest_names_cannot_be_named_by_podman(podman: Runtime, tmp_path: Path) -> None:
+@pytest.mark.parametrize("flags", [(), ("--dry-run",)], ids=["a run", "a dry run"])
+def test_an_image_that_only_a_digest_names_cannot_be_named_by_podman(
+    podman: Runtime, tmp_path: Path, flags: tuple[str, ...]
+) -> None:
     path = bundle(tmp_path / "x.tar", by_digest=True)
-    done = kubectl_airgap("load", path, "--runtime", "podman", env=podman.env)
+    done = kubectl_airgap("load", path, "--runtime", "podman", *flags, env=podman.env)
     assert done.returncode == 5
     assert "names images by tag only" in done.stderr
 

@@ -252,6 +252,32 @@ def test_a_dry_run_writes_nothing(origin: Origin, bundle: Path, other_registry: 
     assert {request.split()[0] for request in requests} == {"HEAD"}
 
 
+def test_a_dry_run_of_pack_is_data_where_data_is_asked_for(origin: Origin, tmp_path: Path) -> None:
+    done = kubectl_airgap("pack", *origin.flags, "-o", tmp_path / "x.tar", "--dry-run", "--report", "json")
+    assert done.json["kind"] == "TransferPlan"
+    rows = {row["source"]: row["digest"] for row in done.json["items"]}
+    assert rows == {name: origin.digest(name) for name in origin.names}
+    assert done.json["bytes"] > 200_000
+
+
+def test_a_dry_run_ends_as_the_run_would_where_an_image_cannot_be_read(origin: Origin, tmp_path: Path) -> None:
+    flags = (*origin.flags, "--image", f"{origin.repository}/never:1", "--keep-going", "--dry-run")
+    done = kubectl_airgap("pack", *flags, "-o", tmp_path / "x.tar")
+    assert done.returncode == 5
+    assert "1 image could not be read" in done.stderr
+    assert "/never:1" in done.stderr
+
+
+@pytest.mark.parametrize("place", ["nowhere/x.lock.yaml", "."], ids=["no such directory", "a directory"])
+def test_nothing_is_sent_where_the_lock_could_not_be_written(
+    bundle: Path, other_registry: Registry, tmp_path: Path, place: str
+) -> None:
+    prefix = other_registry.repository()
+    check_refusal(kubectl_airgap("push", bundle, prefix, "--lock", tmp_path / place), 2, "the lock cannot be written")
+    requests = asked(other_registry, "/v2/" + prefix.partition("/")[2])
+    assert {request.split()[0] for request in requests} <= {"HEAD", "GET"}
+
+
 def test_inspect_says_why_an_image_is_there(origin: Origin, tmp_path: Path) -> None:
     manifest = tmp_path / "pod.yaml"
     manifest.write_text(

@@ -82,11 +82,20 @@ def good(done: Ended) -> Ended:
 
 def test_a_bundle_is_signed_when_it_is_packed_and_verified_where_it_is_pushed(world: World, tmp_path: Path) -> None:
     path = tmp_path / "shop.tar"
-    good(kubectl_airgap("pack", "--image", world.image, "--sign-key", world.pair.private, "-o", path))
+    packed = good(kubectl_airgap("pack", "--image", world.image, "--sign-key", world.pair.private, "-o", path))
     assert list(members(path))[:3] == ["oci-layout", INVENTORY_FILE, SIGNATURE_FILE]
+    assert f"push {path} HOST/PREFIX --verify-key PUBLIC-KEY" in packed.stderr
     verified = good(kubectl_airgap("verify", path, "--key", world.pair.public))
+    assert f"push {path} HOST/PREFIX --verify-key {world.pair.public}" in verified.stderr
     assert f"it is signed with {world.pair.public}, {world.pair.verifying().fingerprint}" in verified.stderr
     assert "note:" not in good(world.push(path)).stderr
+
+
+def test_whose_keys_keep_a_bundle_from_being_signed_is_told_how_to_sign_it(world: World, unsigned: Path) -> None:
+    env = {"AIRGAP_VERIFY_KEY": str(world.pair.public)}
+    done = kubectl_airgap("sign", unsigned, "--key", world.pair.private, env=env)
+    check_refusal(done, 3, "is not signed", "unset AIRGAP_VERIFY_KEY")
+    assert ": 1 item, inventory" in good(kubectl_airgap("sign", unsigned, "--key", world.pair.private)).stderr
 
 
 def test_what_cosign_is_given_is_a_der_signature_over_the_inventorys_file(world: World, tmp_path: Path) -> None:
@@ -115,7 +124,7 @@ def test_a_bundle_that_is_signed_later_is_the_one_that_was_signed_when_packed(
     world: World, unsigned: Path, tmp_path: Path
 ) -> None:
     said = good(kubectl_airgap("sign", unsigned, "--key", world.pair.private)).stderr
-    assert "1 image" in said
+    assert "1 item" in said
     assert world.pair.verifying().fingerprint in said
     assert unsigned.read_bytes() == world.bundle(tmp_path / "signed.tar", Label("shop")).read_bytes()
     assert not unsigned.with_name(unsigned.name + SUFFIX).exists()

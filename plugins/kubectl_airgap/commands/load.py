@@ -91,6 +91,7 @@ def load(
             prepared = operation.prepare(opened, chosen, wishes, run)
             if dry_run:
                 _say_plan(prepared, report)
+                check_complete(prepared.nameless, "loaded")
                 return
             loaded = operation.execute(prepared, run)
         seconds = progress.seconds

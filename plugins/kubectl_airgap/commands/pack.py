@@ -15,6 +15,7 @@ from airgap_cli.options import (
     Quiet,
     RegistryFlags,
     Report,
+    ReportFormat,
     RuntimeAddress,
     RuntimeNamespace,
     SourceFlags,
@@ -140,7 +141,7 @@ def pack(
         expires=expiry(label.expires, now()) if label.expires else "",
         key=signing_key(label.sign_key, label.sign_password_file) if label.sign_key else None,
     )
-    wanted = artifacts.Wanted(wishes.label(output), tuple(file or ()), images_only)
+    wanted = artifacts.Wanted(wishes.label(output), tuple(file or ()), images_only, output)
     places.check_new(output, wishes.split)
     if report is not None and output == places.STREAM:
         raise InvalidInput("--report and the bundle cannot both go to standard output", hint="name a file with -o")
@@ -163,8 +164,9 @@ def pack(
                 runtime = until_packed.enter_context(images_here)
             packing = operation.prepare(found, output, wishes, run, made, runtime)
             if dry_run:
-                _say_plan(packing, run.access.rate)
+                _say_plan(packing, report, run.access.rate)
                 _say_allowances(run)
+                check_complete(packing.graph.unreadable, "read")
                 return
             packed = operation.write(packing, run)
         seconds = progress.seconds
@@ -192,9 +194,9 @@ def _say(packed: Packed, packing: Packing, seconds: float) -> None:
     _say_sparse(packing)
     if is_stream:
         return
-    render.say(
-        f"\nnext: carry it over, then\n  kubectl airgap verify {place}\n  kubectl airgap push {place} HOST/PREFIX"
-    )
+    key = " --verify-key PUBLIC-KEY" if packing.is_signed else ""
+    verify, push = f"kubectl airgap verify {place}{key}", f"kubectl airgap push {place} HOST/PREFIX{key}"
+    render.say(f"\nnext: carry it over, then\n  {verify}\n  {push}")
 
 
 def _say_sparse(packing: Packing) -> None:
@@ -203,8 +205,13 @@ def _say_sparse(packing: Packing) -> None:
         render.say(f"of {images} other platforms stay behind; a registry that wants all takes push --filter-index")
 
 
-def _say_plan(packing: Packing, rate: int) -> None:
+def _say_plan(packing: Packing, report: ReportFormat | None, rate: int) -> None:
     layout = packing.composition.layout
+    if report is not None:
+        rows = ({"source": str(item.reference), "digest": item.digest} for item in packing.asked)
+        sums = {"bytes": packing.size, "blobs": len(layout.blobs), "free": packing.free}
+        render.document("TransferPlan", rows, report, **sums)
+        return
     for item in packing.asked:
         render.names([str(item.reference if item.reference.digest else item.reference.with_digest(item.digest))])
     blobs = plural(len(layout.blobs), "blob")

@@ -107,6 +107,7 @@ def push(
             if dry_run:
                 _say_plan(prepared, report, run.access.rate)
                 return
+            locks.check_new(place)
             pushed = operation.execute(prepared, run, keep_going=keep_going)
         if pushed.lock.entries:
             locks.write(pushed.lock, place)

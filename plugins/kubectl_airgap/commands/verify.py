@@ -44,6 +44,8 @@ def verify(
     if not quiet:
         what = f"{counted(proved.counts)}, {plural(proved.blobs, 'blob')}, {size(proved.bytes)}"
         render.say(f"{opened.place} is whole: {what}, hashed in {duration(seconds)}")
+        key = ""
         if opened.signer is not None:
+            key = f" --verify-key {opened.signer.place}"
             render.say(f"it is signed with {opened.signer.place}, {opened.signer.fingerprint}")
-        render.say(f"\nnext:\n  kubectl airgap push {bundle} HOST/PREFIX")
+        render.say(f"\nnext:\n  kubectl airgap push {bundle} HOST/PREFIX{key}")

@@ -164,6 +164,7 @@ def loads(data: bytes, place: str) -> Inventory:
         value = strictjson.loads(data, f"the inventory of `{place}`")
         _check_version(value, place)
         inventory = _inventory(value)
+        _check_items(inventory.items)
         _ = inventory.owners
     except (InvalidManifest, InvalidReference) as error:
         raise DamagedBundle(error.message, hint="carry the bundle over again") from error
@@ -174,6 +175,17 @@ def loads(data: bytes, place: str) -> Inventory:
     if not inventory.blobs:
         raise DamagedBundle(f"the inventory of `{place}` lists no content")
     return inventory
+
+
+def _check_items(items: Iterable[Item]) -> None:
+    """A name means one thing; and what is named by its digest is that, whoever has made the bundle."""
+    seen: set[Reference] = set()
+    for item in items:
+        if item.reference in seen:
+            raise ValueError(f"`{item.reference}` stands in it twice")
+        if item.reference.digest not in (None, item.digest):
+            raise ValueError(f"`{item.reference}` is said to be `{item.digest}`")
+        seen.add(item.reference)
 
 
 _KNOWN: Final = frozenset({"schemaVersion", "mediaType", "name", "version", "sequence", "expires", "items", "blobs"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from airgap import durable, limits
-from airgap.errors import DocumentError, InvalidReference
+from airgap.errors import DocumentError, InvalidInput, InvalidReference
 from airgap.references import Reference, check_digest
 
 API_VERSION: Final = "airgap.dev/v1"
@@ -41,6 +42,17 @@ class Lock:
     def targets(self) -> dict[str, Reference]:
         """Source name → target, for what has one; what relocation takes as its explicit rules."""
         return {str(entry.source): entry.target for entry in self.entries if entry.target is not None}
+
+
+def check_new(path: Path) -> None:
+    """Refuse, before anything is sent, a place where no lock can be written, as beside a bundle on a read-only disk.
+
+    Raises:
+        InvalidInput: it is a directory, or in one that is not there or may not be written.
+    """
+    with durable.explained(path):
+        if path.is_dir() or not os.access(path.absolute().parent, os.W_OK):
+            raise InvalidInput(f"the lock cannot be written to `{path}`", hint="name another place: --lock FILE")
 
 
 def write(lock: Lock, path: Path) -> None:

@@ -15,7 +15,7 @@ from airgap.bundles.artifacts import Artifact
 from airgap.bundles.composition import Label
 from airgap.documents import charts
 from airgap.errors import InvalidInput
-from airgap.operations import manifest_files
+from airgap.operations import manifest_files, places
 from airgap.operations.manifest_files import STDIN, ManifestFile
 from airgap.operations.sources import Sources
 from airgap.stores.local import Piece, of_bytes, of_file
@@ -29,11 +29,13 @@ class Wanted:
         label: what the bundle is called.
         files: `PATH` or `PATH=NAME`, as the user typed them.
         images_only: whether charts and manifests stay here.
+        place: where the bundle goes, if that is known.
     """
 
     label: Label
     files: tuple[str, ...] = ()
     images_only: bool = False
+    place: str = ""
 
 
 @contextmanager
@@ -72,12 +74,12 @@ def _chart(chart: str, place: Path) -> Artifact:
 
 def _manifests(sources: Sources, wanted: Wanted) -> Iterator[Artifact]:
     files = manifest_files.read_all(sources.manifests, recursive=sources.recursive, piped=sources.piped)
-    places = [(_place(file), file.relative, _manifest(file)) for file in files]
-    if places:
+    found = [(_place(file), file.relative, _manifest(file)) for file in files]
+    if found:
         alike: dict[Path, list[tuple[str, ...]]] = {}
-        for place, relative, _ in places:
+        for place, relative, _ in found:
             alike.setdefault(relative, []).append(place)
-        named = {_apart(place, relative, alike[relative]): piece for place, relative, piece in places}
+        named = {_apart(place, relative, alike[relative]): piece for place, relative, piece in found}
         yield artifacts.of_files("manifests", wanted.label, named, sources.manifests)
 
 
@@ -106,6 +108,7 @@ def _files(wanted: Wanted) -> Iterator[Artifact]:
         return
     pieces: dict[str, Piece] = {}
     for text in wanted.files:
+        _check_apart(text, wanted.place)
         for path, title in _named(text):
             artifacts.check_title(title)
             other = pieces.setdefault(title, of_file(path, artifacts.FILE_LAYER))
@@ -117,8 +120,20 @@ def _files(wanted: Wanted) -> Iterator[Artifact]:
     yield artifacts.of_files("files", wanted.label, pieces, wanted.files)
 
 
+def _check_apart(text: str, place: str) -> None:
+    """A bundle within what it holds would be read while it is written, and hold the one that was there before it."""
+    path, _ = _parted(text)
+    with durable.explained(path):
+        if place and not places.is_elsewhere(place) and Path(place).resolve().is_relative_to(path.resolve()):
+            raise InvalidInput(
+                f"`{place}` would lie in `{path}`, which --file packs", hint="write it elsewhere, with -o"
+            )
+
+
 def _named(text: str) -> Iterator[tuple[Path, str]]:
     """The files that `PATH` or `PATH=NAME` means, each with its title."""
+    if not text:
+        raise InvalidInput("--file names nothing", hint="is a variable empty? all that is here would be `.`")
     path, name = _parted(text)
     with durable.explained(path):
         path.stat()

@@ -8,7 +8,7 @@ from functools import partial
 
 from airgap.bundles import artifacts as artifacts_of_bundles
 from airgap.bundles.artifacts import Artifact
-from airgap.bundles.composition import Asked, Composition, Label, compose
+from airgap.bundles.composition import SIGNATURE_FILE, Asked, Composition, Label, compose
 from airgap.bundles.inventory import REFERRER, Item, Why
 from airgap.bundles.keys import SigningKey
 from airgap.bundles.signing import sealed
@@ -101,6 +101,11 @@ class Packing:
     def counts(self) -> dict[str, int]:
         """How many there are of what."""
         return artifacts_of_bundles.tally(self.composition.inventory.items, self.graph)
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether it carries a signature."""
+        return SIGNATURE_FILE in self.composition.documents
 
     @property
     def sparse(self) -> tuple[Image, ...]:

@@ -164,10 +164,14 @@ def _check_output() -> None:
         raise InvalidInput("a bundle is nothing for a terminal", hint=hint)
 
 
+def is_elsewhere(place: str) -> bool:
+    """Whether a bundle there is no file of this machine, but in a bucket or behind a pipe."""
+    return place == STREAM or place.startswith(SCHEME)
+
+
 def free_space(place: str) -> int | None:
     """Bytes that are free where a bundle would be written; nobody knows that of a bucket or behind a pipe."""
-    is_elsewhere = place == STREAM or place.startswith(SCHEME)
-    return None if is_elsewhere else durable.free_space(Path(place).absolute().parent)
+    return None if is_elsewhere(place) else durable.free_space(Path(place).absolute().parent)
 
 
 def name_of(place: str) -> str:
@@ -192,8 +196,8 @@ def beside(place: str, suffix: str, bundle: Bundle) -> Path:
 def journal_of(bundle: Bundle) -> Path:
     """Where a push notes its open uploads: beside the bundle, or in the user's state where that cannot be written."""
     path = beside(bundle.place, ".push.json", bundle)
-    is_elsewhere = isinstance(bundle.store, StreamReader) or bundle.place.startswith(SCHEME)
-    if not is_elsewhere and os.access(path.absolute().parent, os.W_OK):
+    is_here = not isinstance(bundle.store, StreamReader) and not bundle.place.startswith(SCHEME)
+    if is_here and os.access(path.absolute().parent, os.W_OK):
         return path
     inventory = digest_of(bundle.documents[INVENTORY_FILE]).partition(":")[2]
     return state.directory() / inventory / "push.json"
@@ -208,7 +212,8 @@ def _files(place: str, run: Run) -> Files | None:
 
 def _is_directory(place: str) -> bool:
     """A directory that is there, or one that is meant: `DIR/`."""
-    return place.endswith("/") or Path(place).is_dir()
+    with durable.explained(Path(place)):
+        return place.endswith("/") or Path(place).is_dir()
 
 
 def _layout(files: Files, composition: Composition) -> LayoutWriter:

@@ -39,8 +39,8 @@ def known(place: str, graph: Graph, run: Run) -> Mapping[str, tuple[str, ...]]:
     if place.startswith(REGISTRY):
         return _of_registry(Relocation.to(place), graph, run)
     path = Path(place)
-    if path.is_file() and not path.name.endswith(partlist.SUFFIX) and _looks_like_json(path):
-        with durable.explained(path):
+    with durable.explained(path):
+        if path.is_file() and not path.name.endswith(partlist.SUFFIX) and _looks_like_json(path):
             return _of_inventory(_inventory(path, run), graph)
     with places.open_bundle(place, run) as bundle:
         return _of_bundle(bundle, run)
@@ -82,7 +82,7 @@ def _of_inventory(inventory: Inventory, graph: Graph) -> _Known:
 
 
 def _looks_like_json(path: Path) -> bool:
-    with durable.explained(path), path.open("rb") as file:
+    with path.open("rb") as file:
         return file.read(1) == b"{"
 
 

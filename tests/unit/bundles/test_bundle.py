@@ -101,6 +101,21 @@ def test_a_referrer_of_a_referrer_is_owned_by_the_image() -> None:
     assert Inventory("x", "", items, ()).owners == {about[0]: image, about[1]: image}
 
 
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (("r.io/a:1", "r.io/a:1"), "stands in it twice"),
+        (("r.io/a@sha256:" + "b" * 64,), "is said to be `sha256:aaa"),
+    ],
+    ids=["a name that means two things", "a digest that names other content"],
+)
+def test_names_that_lie_about_their_content_are_refused(names: tuple[str, ...], words: str) -> None:
+    items = tuple(Item("image", Reference.parse(name), DIGEST, "x/y") for name in names)
+    data = inventories.dumps(Inventory("x", "", items, (Blob(DIGEST, 1, 512),)))
+    with pytest.raises(DamagedBundle, match=words):
+        inventories.loads(data, "a test")
+
+
 def test_the_inventory_reads_as_it_was_written() -> None:
     store, references = filled()
     inventory = composed(store, references).inventory

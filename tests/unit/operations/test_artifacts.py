@@ -96,6 +96,7 @@ def test_links_within_a_folder_are_what_they_point_to_and_others_are_refused(fol
     ("files", "words"),
     [
         (("none",), "no such file"),
+        (("",), "--file names nothing"),
         (("none=x",), "`none`: no such file"),
         (("empty",), "no files in"),
         (("bin/tool", "one=tool"), "would both be called 'tool'"),
@@ -107,6 +108,14 @@ def test_what_cannot_be_meant_is_refused(folder: Path, files: tuple[str, ...], w
     (folder / "empty").mkdir()
     with pytest.raises(InvalidInput, match=words):
         made(Sources(), *files)
+
+
+@pytest.mark.parametrize("name", ["bin", ".", "bin/app.tar"], ids=["a folder", "the one above", "itself"])
+def test_a_bundle_does_not_pack_itself(folder: Path, name: str) -> None:
+    (folder / "bin/app.tar").touch()
+    wanted = Wanted(Label("app"), (name,), place="bin/app.tar")
+    with pytest.raises(InvalidInput, match="would lie in"), gathered(Sources(), wanted):
+        pass
 
 
 def test_a_manifest_with_a_name_that_cannot_travel_does_not_keep_its_images_here(folder: Path) -> None:

@@ -72,7 +72,7 @@ def choose(choice: Choice, machine: Machine | None = None) -> Runtime:
     kind, address = (Kind(choice.kind), choice.address) if choice.kind else _only_one(choice.address, machine)
     if kind in (Kind.DOCKER, Kind.PODMAN):
         if choice.namespace:
-            raise InvalidInput(f"{kind} has no namespaces", hint="leave --namespace out, or use --runtime containerd")
+            raise InvalidInput(f"{kind} has no namespaces", hint="leave --containerd-namespace out, or use containerd")
         return _engine(kind, address, machine)
     return _containerd(kind, address, check_namespace(choice.namespace or KUBERNETES), machine)
 
@@ -153,7 +153,7 @@ def _first(candidates: tuple[tuple[str, ...], ...], machine: Machine) -> tuple[s
 def _missing(program: str) -> NotFound:
     return NotFound(
         f"`{program}` was not found on PATH: it is what images are handed to",
-        hint="install it, extend PATH, or name another runtime with --runtime",
+        hint="install it, extend PATH, or name another runtime",
     )
 
 

@@ -153,7 +153,7 @@ class Containerd:
         if namespace not in (*there, KUBERNETES, "default"):
             raise InvalidInput(
                 f"{self.place} has no namespace {namespace!r}; it has {', '.join(there) or 'none yet'}",
-                hint=f"Kubernetes looks in {KUBERNETES}: leave --namespace out",
+                hint=f"Kubernetes looks in {KUBERNETES}: leave --containerd-namespace out",
             )
 
 
