@@ -44,8 +44,8 @@ def sign(
     if quiet:
         return
     again = " in the place of an earlier one" if signed.replaced else ""
-    images = plural(len(signed.inventory.items), "image")
-    render.say(f"signed {bundle}{again}: {images}, inventory {signed.digest}")
+    items = plural(len(signed.inventory.items), "item")
+    render.say(f"signed {bundle}{again}: {items}, inventory {signed.digest}")
     render.say(f"the key is {private.public.kind} {private.public.fingerprint}")
     render.say(
         "\nnext: carry it over, and the public key by a way of its own, then\n"
