@@ -162,7 +162,7 @@ class _Transfer:
         try:
             self.target.put_blob(name, copy.descriptor, lambda offset: self._stream(copy, offset))
         except ContentMismatch as error:
-            self.observe(events.Note(f"{error.message}; fetching it once more"))
+            self.observe(events.Note(f"{error.message}; reading it once more"))
             self.target.put_blob(name, copy.descriptor, lambda offset: self._stream(copy, offset))
         self._count(copied=1)
 
