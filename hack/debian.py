@@ -21,6 +21,7 @@ PROGRAMS = {
     "dockerd": "docker.io",
     "nginx": "nginx-light",
     "strace": "strace",
+    "faketime": "faketime",
     "openssl": "openssl",
 }
 _PLACES = os.pathsep.join(["/usr/local/sbin", "/usr/sbin", "/sbin"])

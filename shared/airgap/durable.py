@@ -213,6 +213,9 @@ def explain(error: OSError, path: Path | str) -> AirgapError:
         return NoSpace(f"cannot write `{path}`: {reason}", hint="free space there, or write to another disk")
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
         return InvalidInput(f"`{path}`: {reason.lower()}", hint="check the path")
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        hint = "allow more with `ulimit -n`, or take fewer at a time with -j"
+        return StoreError(f"cannot use `{path}`: {reason.lower()}", hint=hint)
     if error.errno in (errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS):
         return StoreError(f"`{path}`: {reason.lower()}")
     return StoreError(f"cannot use `{path}`: {reason}")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 from pathlib import Path
 
 import pytest
 import yaml
 from tests.support.cli import check_refusal, kubectl_airgap, run
 from tests.support.images import add_image, add_index, random_layer
+from tests.support.origin import Origin, publish
 from tests.support.registry import (
     PASSWORD,
     USER,
@@ -26,35 +28,17 @@ from airgap.transfer import engine, plan
 from airgap.transfer.graph import walk
 
 
-class Origin:
-    """Images in a real registry: `plain:1`, `multi:2`, and `twin:1`, which shares its layers with `plain`."""
-
-    def __init__(self, registry: Registry) -> None:
-        import random
-
-        self.repository = registry.repository()
-        self.store = MemoryStore()
-        shared = [random_layer(random.Random(5), 200_000), random_layer(random.Random(6), 5_000)]
-        add_image(self.store, f"{self.repository}/plain:1", layers=shared)
-        add_image(self.store, f"{self.repository}/twin:1", layers=shared, platform="linux/arm64")
-        add_index(self.store, f"{self.repository}/multi:2")
-        self.names = [f"{self.repository}/{name}" for name in ("multi:2", "plain:1", "twin:1")]
-        references = [Reference.parse(name) for name in self.names]
-        target = store_for(registry)
-        graph = walk(self.store, references)
-        engine.run(plan.plan(graph, target, {r: r for r in references}), self.store, target)
-
-    def digest(self, name: str) -> str:
-        return self.store.resolve(Reference.parse(name)).digest
-
-    @property
-    def flags(self) -> list[str]:
-        return [word for name in self.names for word in ("--image", name)]
-
-
 @pytest.fixture(scope="module")
 def origin(registry: Registry) -> Origin:
-    return Origin(registry)
+    """`plain:1`, `multi:2`, and `twin:1`, which shares its layers with `plain`."""
+    shared = [random_layer(random.Random(5), 200_000), random_layer(random.Random(6), 5_000)]
+
+    def fill(store: MemoryStore, repository: str) -> None:
+        add_image(store, f"{repository}/plain:1", layers=shared)
+        add_image(store, f"{repository}/twin:1", layers=shared, platform="linux/arm64")
+        add_index(store, f"{repository}/multi:2")
+
+    return publish(registry, fill)
 
 
 @pytest.fixture(scope="module")

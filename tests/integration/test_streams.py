@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import random
 import subprocess
 from pathlib import Path
 
@@ -11,44 +12,26 @@ import pytest
 import yaml
 from tests.support.cli import SCRIPTS, check_refusal, kubectl_airgap, run
 from tests.support.images import add_image, add_index, random_layer
+from tests.support.origin import Origin, publish
 from tests.support.registry import Registry, store_for
 
 from airgap.references import Reference
 from airgap.stores.memory import MemoryStore
-from airgap.transfer import engine, plan
 from airgap.transfer.graph import walk
-
-
-class Origin:
-    """Images in a real registry: two that share a layer of 12 MB, and one for two platforms."""
-
-    def __init__(self, registry: Registry) -> None:
-        import random
-
-        self.repository = registry.repository()
-        self.store = MemoryStore()
-        large = random_layer(random.Random(1), 12_000_000)
-        small = [random_layer(random.Random(seed), 20_000) for seed in range(2, 8)]
-        add_image(self.store, f"{self.repository}/one:1", layers=[large, *small])
-        add_image(self.store, f"{self.repository}/two:1", layers=[large, small[0]], platform="linux/arm64")
-        add_index(self.store, f"{self.repository}/multi:2")
-        self.names = [f"{self.repository}/{name}" for name in ("multi:2", "one:1", "two:1")]
-        references = [Reference.parse(name) for name in self.names]
-        target = store_for(registry)
-        graph = walk(self.store, references)
-        engine.run(plan.plan(graph, target, {r: r for r in references}), self.store, target)
-
-    @property
-    def flags(self) -> list[str]:
-        return [word for name in self.names for word in ("--image", name)]
-
-    def digests(self) -> list[str]:
-        return [self.store.resolve(Reference.parse(name)).digest for name in self.names]
 
 
 @pytest.fixture(scope="module")
 def origin(registry: Registry) -> Origin:
-    return Origin(registry)
+    """Two images that share a layer of 12 MB, and one for two platforms."""
+    large = random_layer(random.Random(1), 12_000_000)
+    small = [random_layer(random.Random(seed), 20_000) for seed in range(2, 8)]
+
+    def fill(store: MemoryStore, repository: str) -> None:
+        add_image(store, f"{repository}/one:1", layers=[large, *small])
+        add_image(store, f"{repository}/two:1", layers=[large, small[0]], platform="linux/arm64")
+        add_index(store, f"{repository}/multi:2")
+
+    return publish(registry, fill)
 
 
 @pytest.fixture(scope="module")
