@@ -6,7 +6,7 @@ into the first registry under the paths that the names have, and runs the comman
     INTERNET   host and port of the first registry
     INSIDE     host and port of the second, which is empty
     AIRGAP_MIRROR  flags in the environment: the first registry stands for every host that the names have
-    HELM_DATA_HOME an empty folder for helm's plugins, with `helm relocate` installed if there is a helm
+    HELM_DATA_HOME a folder for helm's plugins, with `helm relocate` and `relocate-images` installed if there is a helm
     WORK       a directory that is removed afterwards
 """
 
@@ -97,9 +97,10 @@ def main(arguments: list[str]) -> int:
             "HELM_DATA_HOME": str(made.work / ".helm"),
             "WORK": str(made.work),
         }
-        plugin = ["helm", "plugin", "install", "plugins/helm-relocate"]
-        with contextlib.suppress(FileNotFoundError):
-            subprocess.run(plugin, env={**os.environ, **env}, check=False, capture_output=True)
+        for plugin in ("helm-relocate", "helm-relocate-images"):
+            install = ["helm", "plugin", "install", f"plugins/{plugin}"]
+            with contextlib.suppress(FileNotFoundError):
+                subprocess.run(install, env={**os.environ, **env}, check=False, capture_output=True)
         return subprocess.run(command, env={**os.environ, **env}, check=False).returncode
 
 

@@ -5,9 +5,9 @@ Source of every rule: distribution/reference (grammar in regexp.go, short forms 
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass, replace
-from ipaddress import IPv6Address
 from typing import Final
 
 from airgap.errors import InvalidReference
@@ -242,7 +242,7 @@ def _why_path(path: str, end: int, start: int = 0) -> str:
 
 def _is_ipv6(text: str) -> bool:
     try:
-        return bool(IPv6Address(text))
+        return bool(ipaddress.IPv6Address(text))
     except ValueError:
         return False
 
@@ -258,3 +258,21 @@ def _why_host(text: str) -> str:
 
 def _short(text: str) -> str:
     return repr(text) if len(text) <= 120 else repr(text[:117] + "...")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `HOST[:PORT]` is this machine by its very name; such registries need no TLS to be safe."""
+    name = host_name(host)
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def host_name(host: str) -> str:
+    """`HOST[:PORT]` without its port, `[::1]` without its brackets."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]

@@ -107,6 +107,14 @@ BundlePlace = Annotated[
     str,
     typer.Argument(help="The bundle: a file, DIR/ or s3://BUCKET/PREFIX.", metavar="BUNDLE", show_default=False),
 ]
+PipedBundlePlace = Annotated[
+    str,
+    typer.Argument(
+        help="The bundle: a file, DIR/, s3://BUCKET/PREFIX, or - for standard input.",
+        metavar="BUNDLE",
+        show_default=False,
+    ),
+]
 Quiet = Annotated[bool, flag("-q", "--quiet", help="No progress, no summary; errors only.")]
 DryRun = Annotated[bool, flag("--dry-run", help="Say what would be done, and stop.")]
 RuntimeAddress = Annotated[

@@ -13,6 +13,7 @@ from tests.support.images import add_image
 from tests.support.loading import HOST, OTHER, World, load, made
 from tests.support.runtimes import Runtime
 
+from airgap.descriptors import Descriptor
 from airgap.references import Reference
 
 
@@ -135,6 +136,22 @@ def test_a_delta_completes_what_containerd_has_and_is_refused_where_that_is_miss
     assert done.returncode == 0, done.stderr
     assert own.size < json.loads(done.stdout)["bytes"] < shared.size
     assert ctr.has(world.name("web:1"))
+
+
+def test_a_delta_without_an_images_config_is_refused_where_that_is_missing_and_else_taken(
+    world: World, podman: Runtime
+) -> None:
+    manifest = world.document(world.digest("web:1"))
+    config = Descriptor(manifest["config"]["mediaType"], manifest["config"]["digest"], manifest["config"]["size"])
+    delta = world.bundle(["web:1"], absent=[config, *world.layers("web:1")])
+
+    refused = load(delta, podman)
+    load(world.bundle(["web:1"]), podman)
+    done = load(delta, podman, "--report", "json")
+
+    check_refusal(refused, 5, "leaves out 3 blobs", config.digest, "without --since")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["bytes"] == 0
 
 
 def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(world: World, ctr: Runtime) -> None:

@@ -86,6 +86,19 @@ def test_packing_again_keeps_the_parts_and_another_bundle_is_refused(image: str,
     assert {path.name: path.read_bytes() for path in archive.parent.glob("shop.tar.*")} == before
 
 
+def test_parts_of_another_size_do_not_replace_those_that_are_there(image: str, archive: Path) -> None:
+    other = kubectl_airgap("pack", "--image", image, "--split", "128KiB", "-o", archive)
+    check_refusal(other, 2, "not of this bundle in parts of this size", "old parts and their list")
+
+
+def test_parts_that_a_run_left_unfinished_are_to_be_packed_to_the_end_and_not_joined(
+    archive: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "shop.tar.001").write_bytes(Path(f"{archive}.001").read_bytes())
+    (tmp_path / "shop.tar.parts.json.partial").write_bytes(b"{}")
+    check_refusal(kubectl_airgap("verify", tmp_path / "shop.tar"), 3, "is not whole", "packs it again")
+
+
 def test_a_plan_says_how_many_there_will_be(image: str, tmp_path: Path) -> None:
     done = kubectl_airgap("pack", "--image", image, "--split", "100kB", "--dry-run", "-o", tmp_path / "x.tar")
     assert "10 parts" in done.stderr

@@ -124,7 +124,7 @@ def test_a_bundle_that_is_signed_later_is_the_one_that_was_signed_when_packed(
     world: World, unsigned: Path, tmp_path: Path
 ) -> None:
     said = good(kubectl_airgap("sign", unsigned, "--key", world.pair.private)).stderr
-    assert "1 item" in said
+    assert ": 1 item, inventory sha256:" in said
     assert world.pair.verifying().fingerprint in said
     assert unsigned.read_bytes() == world.bundle(tmp_path / "signed.tar", Label("shop")).read_bytes()
     assert not unsigned.with_name(unsigned.name + SUFFIX).exists()

@@ -4,7 +4,7 @@ import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 from airgap_cli import render
-from airgap_cli.options import BucketFlags, BundlePlace, Format, Output, RegistryFlags, flag, grouped
+from airgap_cli.options import BucketFlags, Format, Output, PipedBundlePlace, RegistryFlags, flag, grouped
 from airgap_cli.trustflags import TrustFlags
 from airgap_cli.words import counted, plural, size
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @grouped
 def inspect(
-    bundle: BundlePlace,
+    bundle: PipedBundlePlace,
     registries: RegistryFlags,
     buckets: BucketFlags,
     trust: TrustFlags,

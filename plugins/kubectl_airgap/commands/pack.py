@@ -73,7 +73,7 @@ def pack(
         str,
         flag(
             "--since",
-            help="Leave out what an earlier bundle, its inventory or a registry has: a delta.",
+            help="Leave out what an earlier bundle, its inventory or a registry (oci://HOST/PREFIX) has: a delta.",
             metavar="PLACE",
         ),
     ] = "",
@@ -194,9 +194,10 @@ def _say(packed: Packed, packing: Packing, seconds: float) -> None:
     _say_sparse(packing)
     if is_stream:
         return
+    cargo = f"{place}.[0-9]* and {place}.parts.json" if packing.parts else "it"
     key = " --verify-key PUBLIC-KEY" if packing.is_signed else ""
     verify, push = f"kubectl airgap verify {place}{key}", f"kubectl airgap push {place} HOST/PREFIX{key}"
-    render.say(f"\nnext: carry it over, then\n  {verify}\n  {push}")
+    render.say(f"\nnext: carry {cargo} over, then\n  {verify}\n  {push}")
 
 
 def _say_sparse(packing: Packing) -> None:
@@ -216,8 +217,9 @@ def _say_plan(packing: Packing, report: ReportFormat | None, rate: int) -> None:
         render.names([str(item.reference if item.reference.digest else item.reference.with_digest(item.digest))])
     blobs = plural(len(layout.blobs), "blob")
     parts = f", {plural(packing.parts, 'part')}" if packing.parts else ""
-    render.say(f"would write {counted(packing.counts)} to {packing.place}: {size(packing.size)} in {blobs}{parts}")
-    free = "nobody knows what is free there" if packing.free is None else f"{size(packing.free)} are free there"
+    place = "standard output" if packing.place == "-" else packing.place
+    render.say(f"would write {counted(packing.counts)} to {place}: {size(packing.size)} in {blobs}{parts}")
+    free = "what is free there is not known" if packing.free is None else f"{size(packing.free)} are free there"
     render.say(f"{free}{at_rate(packing.size, rate)}")
     _say_sparse(packing)
     if packing.free is not None and packing.size > packing.free:

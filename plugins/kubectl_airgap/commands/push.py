@@ -10,12 +10,12 @@ from airgap import limits
 from airgap_cli import render
 from airgap_cli.options import (
     BucketFlags,
-    BundlePlace,
     Concurrency,
     DryRun,
     KeepGoing,
     MaxDepth,
     Naming,
+    PipedBundlePlace,
     Quiet,
     RegistryFlags,
     Report,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @grouped
 def push(
-    bundle: BundlePlace,
+    bundle: PipedBundlePlace,
     target: Annotated[
         str, typer.Argument(help="The registry, and the path below it.", metavar="HOST[/PREFIX]", show_default=False)
     ],

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 from airgap import limits
 from airgap_cli import render
-from airgap_cli.options import BucketFlags, BundlePlace, Concurrency, Quiet, RegistryFlags, grouped
+from airgap_cli.options import BucketFlags, Concurrency, PipedBundlePlace, Quiet, RegistryFlags, grouped
 from airgap_cli.trustflags import OwnVerifyKey
 from airgap_cli.words import counted, duration, plural, size
 
 
 @grouped
 def verify(
-    bundle: BundlePlace,
+    bundle: PipedBundlePlace,
     registries: RegistryFlags,
     buckets: BucketFlags,
     verify_key: OwnVerifyKey = None,
@@ -48,4 +48,5 @@ def verify(
         if opened.signer is not None:
             key = f" --verify-key {opened.signer.place}"
             render.say(f"it is signed with {opened.signer.place}, {opened.signer.fingerprint}")
-        render.say(f"\nnext:\n  kubectl airgap push {bundle} HOST/PREFIX{key}")
+        sent = "… | kubectl airgap push -" if bundle == "-" else f"kubectl airgap push {bundle}"
+        render.say(f"\nnext:\n  {sent} HOST/PREFIX{key}")

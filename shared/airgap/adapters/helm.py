@@ -21,6 +21,7 @@ from typing import IO, Final
 from airgap import limits
 from airgap.adapters.rendering import Rendering
 from airgap.errors import AirgapError, InvalidInput
+from airgap.references import is_loopback
 
 RELEASE: Final = "release-name"  # what helm itself says when no name is given
 
@@ -29,6 +30,7 @@ _KEPT = re.compile(
     r"PATH|HOME|USER|TMPDIR|LANG|LC_\w+|SSL_CERT_(FILE|DIR)|(HTTPS?|NO)_PROXY|(https?|no)_proxy|XDG_\w+|DOCKER_CONFIG|"
     r"HELM_((CACHE|CONFIG|DATA)_HOME|REGISTRY_CONFIG|REPOSITORY_(CONFIG|CACHE)|CONTENT_CACHE)"
 )
+_PLAIN_SERVER: Final = "server gave HTTP response to HTTPS client"  # what Go says
 _MESSAGE: Final = 600  # characters of helm's own words that we repeat
 _NO_HELM_HINT: Final = "install Helm 3.17 or newer, or set HELM_BIN to where it is"
 
@@ -91,11 +93,23 @@ def fetched(chart: str, rendering: Rendering) -> Iterator[str]:
         target.mkdir()
         version = ["--version", rendering.version] if rendering.version else []
         flags = ["--destination", str(target), *version, "--prov"]  # a chart without provenance is fine by helm
-        _run(["pull", _plain(chart), *flags], Path(scratch), limits.RENDER_SECONDS)
+        _pull(chart, flags, Path(scratch))
         archives = sorted(target.glob("*.tgz"))
         if len(archives) != 1:
             raise AirgapError(f"helm pulled {len(archives)} archives for `{chart}`, not one")
         yield str(archives[0])
+
+
+def _pull(chart: str, flags: list[str], scratch: Path) -> None:
+    """A registry on loopback that has no TLS is spoken to plainly, as we do ourselves; helm wants to be told."""
+    pull = ["pull", _plain(chart), *flags]
+    try:
+        _run(pull, scratch, limits.RENDER_SECONDS)
+    except AirgapError as error:
+        host = chart.removeprefix("oci://").partition("/")[0]
+        if _PLAIN_SERVER not in error.message or not is_loopback(host):
+            raise
+        _run([*pull, "--plain-http"], scratch, limits.RENDER_SECONDS)
 
 
 def _manifests(output: bytes) -> bytes:

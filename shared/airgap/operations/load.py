@@ -200,7 +200,7 @@ def _only_images(graph: Graph, bundle: Bundle, run: Run) -> Graph:
 def _check_platform(graph: Graph, bundle: Bundle, platform: Platform) -> None:
     other: list[str] = []
     for image in graph.images:
-        made = graph.platforms_of(image) if image.root.is_index else (platform_of(image, graph, bundle.store),)
+        made = _made_for(image, graph, bundle)
         if made and not any(platform.covers(found) or not found.architecture for found in made):
             other.append(f"{image.reference} is here for {', '.join(map(str, made))}")
     if other:
@@ -209,6 +209,14 @@ def _check_platform(graph: Graph, bundle: Bundle, platform: Platform) -> None:
             tuple(other),
             hint=f"pack them with --platform {platform}, or name what they are made for with --platform here",
         )
+
+
+def _made_for(image: Image, graph: Graph, bundle: Bundle) -> tuple[Platform, ...]:
+    """An image's platforms; none are known where a delta leaves out the config, which alone tells the platform."""
+    if image.root.is_index:
+        return graph.platforms_of(image)
+    config = graph.nodes[image.root.digest].manifest.children[0]
+    return (platform_of(image, graph, bundle.store),) if config.digest in bundle.digests else ()
 
 
 _Named = dict[str, list[tuple[Image, Reference]]]  # root digest → the names that content gets

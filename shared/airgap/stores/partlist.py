@@ -112,6 +112,11 @@ def list_of(archive: Path) -> Path:
     return archive.with_name(archive.name + SUFFIX)
 
 
+def mark_of(archive: Path) -> Path:
+    """What stands for the list while parts are written."""
+    return archive.with_name(f"{list_of(archive).name}.partial")
+
+
 def numbered(archive: Path, number: int) -> Path:
     """Where a part is, counted from 1."""
     return archive.with_name(f"{archive.name}.{number:03}")
@@ -124,6 +129,9 @@ def read_list(archive: Path) -> Listing:
         DamagedBundle: it is missing, or no list.
     """
     path = list_of(archive)
+    if not path.exists() and mark_of(archive).exists():
+        hint = "type the command that packs it again; it goes on from there"
+        raise DamagedBundle(f"`{archive}` is not whole: its list `{path.name}` comes last, and is not there", hint=hint)
     if not path.exists():
         hint = f"carry it over too, or join the parts: cat {archive.name}.[0-9]* > {archive.name}"
         raise DamagedBundle(f"`{path}` is missing: it says which parts make a bundle", hint=hint)

@@ -187,7 +187,7 @@ class PartsCanvas:
         sizes = [min(part, size - start) for start in range(0, size, part)]
         paths = [partlist.numbered(archive, number) for number in range(1, len(sizes) + 1)]
         self._files = _Files(paths, sizes, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
-        self._mark = partlist.list_of(archive).with_name(partlist.list_of(archive).name + ".partial")
+        self._mark = partlist.mark_of(archive)
         with durable.explained(self._mark):
             self._lock = durable.open_locked(self._mark)
         try:
@@ -250,8 +250,8 @@ class PartsCanvas:
             if not earlier:
                 self._mark.unlink()
             raise InvalidInput(
-                f"`{foreign}` is there already, and not of this bundle",
-                hint="write to another name, or remove it if it is not needed",
+                f"`{foreign}` is there already, and not of this bundle in parts of this size",
+                hint="write to another name; or remove the old parts and their list, if nobody needs them",
             )
         most = max(earlier, len(self._files.paths))
         if most > earlier:

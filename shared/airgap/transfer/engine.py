@@ -163,7 +163,7 @@ class _Transfer:
         try:
             self._put(copy, name)
         except ContentMismatch as error:
-            self.observe(events.Note(f"{error.message}; fetching it once more"))
+            self.observe(events.Note(f"{error.message}; reading it once more"))
             self._put(copy, name)
         self._count(copied=1)
 

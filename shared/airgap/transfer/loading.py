@@ -93,7 +93,7 @@ class _Loading:
         except ContentMismatch as error:
             if not self._basin.empty(turn):
                 raise
-            self._conduct.observe(events.Note(f"{error.message}; fetching it once more"))
+            self._conduct.observe(events.Note(f"{error.message}; reading it once more"))
             self._fill(blob, turn)
         self._basin.end(turn)
         self._conduct.observe(events.Done(blob.digest))

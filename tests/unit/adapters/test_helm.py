@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -145,6 +146,22 @@ def test_what_is_no_chart_anywhere_is_a_mistake_in_the_name() -> None:
         adapter.fetched("./nothing/here", Rendering()),
     ):
         raise AssertionError
+
+
+@pytest.mark.parametrize(("host", "is_pulled"), [("127.0.0.1:5000", True), ("registry.internal", False)])
+def test_only_a_registry_on_loopback_that_has_no_tls_is_spoken_to_plainly(
+    fake: Path, host: str, is_pulled: bool
+) -> None:
+    fake.write_text(
+        """#!/bin/sh
+case "$*" in *--plain-http*) echo chart >"$4/c-1.2.tgz"; exit;; esac
+echo 'Error: server gave HTTP response to HTTPS client' >&2; exit 1
+"""
+    )
+
+    refusal = contextlib.nullcontext() if is_pulled else pytest.raises(AirgapError, match="HTTPS client")
+    with refusal, adapter.fetched(f"oci://{host}/c", Rendering()) as path:
+        assert Path(path).read_text() == "chart\n"
 
 
 def test_a_chart_that_is_not_here_is_pulled_by_its_version(fake: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from airgap import limits
 from airgap.errors import AccessDenied, StoreError
-from airgap.references import DOCKER_HUB
+from airgap.references import DOCKER_HUB, is_loopback
 from airgap.stores.pace import Pace
 from airgap.stores.registry import credentials
 from airgap.stores.registry.authentication import Authenticator
@@ -31,7 +31,7 @@ from airgap.stores.registry.mirrors import Endpoint
 from airgap.stores.registry.refusals import Refusal, failure, refused
 from airgap.stores.registry.retry import STATUSES, Patience, Transient
 from airgap.stores.registry.session import Answer, Session, proxy_for, without_login
-from airgap.stores.registry.trust import Trust, is_loopback
+from airgap.stores.registry.trust import Trust
 
 _HUB_HOST: Final = "registry-1.docker.io"
 _RENEWALS: Final = 2

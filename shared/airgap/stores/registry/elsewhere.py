@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 from airgap import limits
 from airgap.errors import StoreError
-from airgap.stores.registry.trust import host_name
+from airgap.references import host_name
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 

@@ -15,8 +15,8 @@ from urllib.parse import unquote, urlencode, urlsplit
 from urllib.request import getproxies_environment
 
 from airgap import __version__, limits
+from airgap.references import is_loopback
 from airgap.stores.registry.line import Timeouts, watch
-from airgap.stores.registry.trust import is_loopback
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -53,24 +52,6 @@ class Trust:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         return context
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `HOST[:PORT]` is this machine by its very name; such registries need no TLS to be safe."""
-    name = host_name(host)
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
-def host_name(host: str) -> str:
-    """`HOST[:PORT]` without its port, `[::1]` without its brackets."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0]
 
 
 def _load_bundled(context: ssl.SSLContext) -> None:

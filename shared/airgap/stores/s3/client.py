@@ -15,10 +15,11 @@ from urllib.parse import urlsplit
 
 from airgap import __version__, durable, limits
 from airgap.errors import InvalidInput, StoreError
+from airgap.references import is_loopback
 from airgap.stores import Chunk
 from airgap.stores.pace import Pace
 from airgap.stores.registry.retry import Patience, Transient
-from airgap.stores.registry.trust import Trust, is_loopback
+from airgap.stores.registry.trust import Trust
 from airgap.stores.s3 import failures
 
 _ENDPOINT: Final = "write it as https://HOST[:PORT]"
