@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -25,6 +26,15 @@ _FOREIGN = (
     "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION",
     "DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "HELM_REGISTRY_CONFIG", "XDG_RUNTIME_DIR", "XDG_STATE_HOME", "NO_COLOR",
 )  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _home_of_a_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a module's fixtures push is not remembered in the developer's home, nor in that of another module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("XDG_STATE_HOME", raising=False)
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        yield
 
 
 @pytest.fixture(autouse=True)
