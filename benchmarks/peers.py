@@ -72,16 +72,17 @@ def skopeo_push(scene: Scene, place: Path, target: str) -> None:
 
 
 def crane_pack(scene: Scene, place: Path) -> None:
-    run("crane", "pull", "--format=oci", "--insecure", *scene.images, str(place / "layout"))
-    _tar(place, place / "layout")
+    """A layout an image, since its push takes no other."""
+    (place / "layouts").mkdir()
+    for name in scene.images:
+        run("crane", "pull", "--format=oci", "--insecure", name, str(place / "layouts" / _short(name)))
+    _tar(place, place / "layouts")
 
 
 def crane_push(scene: Scene, place: Path, target: str) -> None:
-    """Its push takes one image, so each has been pulled on its own here, outside the watch's first half."""
     for name in scene.images:
-        alone = place / _short(name)
-        run("crane", "pull", "--format=oci", "--insecure", name, str(alone))
-    run_all(["crane", "push", "--insecure", str(place / _short(n)), f"{target}/{_short(n)}:1"] for n in scene.images)
+        layout = str(place / "layouts" / _short(name))
+        run("crane", "push", "--insecure", layout, f"{target}/{_short(name)}:1")
 
 
 def regctl_pack(scene: Scene, place: Path) -> None:
@@ -128,11 +129,6 @@ def imgpkg_pack(scene: Scene, place: Path) -> None:
 
 def imgpkg_push(scene: Scene, place: Path, target: str) -> None:
     run("imgpkg", "copy", "--tar", str(place / "bundle.tar"), "--to-repo", f"{target}/all", "--registry-insecure")
-
-
-def run_all(commands: object) -> None:
-    for command in commands:  # type: ignore[attr-defined]
-        run(*command)
 
 
 def _plain(name: str) -> tuple[str, str]:

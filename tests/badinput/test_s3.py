@@ -17,7 +17,9 @@ from airgap.operations import places
 from airgap.operations.environment import Run
 from airgap.stores.registry.retry import Patience
 from airgap.stores.registry.trust import Trust
-from airgap.stores.s3 import BucketFiles, Location, S3Access
+from airgap.stores.s3.client import S3Access
+from airgap.stores.s3.location import Location
+from airgap.stores.s3.store import BucketFiles
 
 PLACES = {
     "B63-no-bucket": "s3://",

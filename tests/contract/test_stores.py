@@ -27,7 +27,7 @@ from airgap.stores.containerd import ContentStore
 from airgap.stores.directory import DirectoryFiles
 from airgap.stores.layoutstore import LayoutStore
 from airgap.stores.memory import MemoryStore
-from airgap.stores.s3 import Location
+from airgap.stores.s3.location import Location
 from airgap.stores.saved import SavedImages
 from airgap.transfer import engine, plan
 from airgap.transfer.graph import walk

@@ -193,3 +193,14 @@ def test_a_layer_that_may_not_be_distributed_is_named_where_a_registry_wants_it(
     assert done.returncode == 4
     assert foreign.digest in done.stderr
     assert "may not be distributed" in done.stderr
+
+
+def test_f25_a_small_blob_that_is_said_to_be_mounted_and_is_not_is_sent(registry: Registry) -> None:
+    origin = MemoryStore()
+    mounted = answering(201)
+    with fault_proxy(registry.host, Fault("POST", "mount=", 99, answer=mounted)) as proxy:
+        name = Reference.parse(repository(registry, proxy.host) + ":1")
+        add_image(origin, str(name))
+        target = store()
+        engine.run(plan.plan(walk(origin, [name]), target, {name: name}), origin, target)
+        assert store().resolve(name).digest == origin.resolve(name).digest

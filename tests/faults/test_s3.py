@@ -31,7 +31,7 @@ from airgap.references import Reference
 from airgap.stores import Chunk, Content
 from airgap.stores.layoutstore import Files, LayoutStore, LayoutWriter, LostRace
 from airgap.stores.memory import MemoryStore
-from airgap.stores.s3 import Location
+from airgap.stores.s3.location import Location
 from airgap.transfer import engine, plan
 from airgap.transfer.graph import walk
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from tests.support.bundles import hollow, pack_into, write_hollow
-from tests.support.cli import SCRIPTS
 from tests.support.faultproxy import Fault, FaultProxy, fault_proxy
 from tests.support.images import add_image, random_layer
+from tests.support.memory import most_memory
 from tests.support.registry import Registry, store_for
 
 from airgap import limits
@@ -96,19 +93,6 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("large") / "x.tar"
     write_hollow(path, store, composition)
     return path
-
-
-def most_memory(*arguments: str, stdin: Path | None = None) -> float:
-    """The largest resident set of a command that succeeds, in MB."""
-    command = [str(SCRIPTS / "kubectl-airgap"), *arguments]
-    source = stdin.open("rb") if stdin else None
-    with subprocess.Popen(command, stdin=source, stdout=subprocess.DEVNULL, stderr=sys.stderr) as process:
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if source:
-        source.close()
-    assert process.returncode == 0
-    return usage.ru_maxrss / 1000
 
 
 @pytest.mark.undisturbed

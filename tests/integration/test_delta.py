@@ -73,7 +73,9 @@ def served(reference: str) -> str:
 def test_a_delta_is_as_large_as_what_changed(releases: Releases) -> None:
     assert releases.first.stat().st_size > BASE
     assert releases.second.stat().st_size < CHANGE * 1.1 + 20_000  # frames and manifests of small images
-    assert kubectl_airgap("verify", releases.second).returncode == 0
+    verified = kubectl_airgap("verify", releases.second)
+    assert verified.returncode == 0
+    assert "it is a delta: 4 blobs of " in verified.stderr
 
 
 def test_a_delta_completes_what_the_first_push_began(releases: Releases, other_registry: Registry) -> None:
@@ -162,6 +164,6 @@ def test_what_is_since_and_is_no_bundle_is_said_to_be_none(releases: Releases, t
     (tmp_path / "x").write_bytes(b"x" * 2_000)
     packing = ("pack", *flags(releases.names(1)), "-o", tmp_path / "y.tar", "--since")
     check_refusal(kubectl_airgap(*packing, tmp_path / "x"), 3, "is not a bundle")
-    check_refusal(kubectl_airgap(*packing, tmp_path / "absent.tar"), 2, "absent.tar")
+    check_refusal(kubectl_airgap(*packing, tmp_path / "absent.tar"), 2, "absent.tar", "oci://HOST/PREFIX")
     (tmp_path / "x.json").write_text("{}")
     check_refusal(kubectl_airgap(*packing, tmp_path / "x.json"), 3, "inventory")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
-from tests.support.cli import SCRIPTS, check_refusal, kubectl_airgap, run
+from tests.support.cli import check_refusal, kubectl_airgap
 from tests.support.images import add_image, add_index
 from tests.support.keys import ecdsa_pair, ed25519_pair
+from tests.support.memory import most_memory
 from tests.support.registry import Registry, store_for
 from tests.support.s3 import S3Server
 
@@ -129,20 +129,10 @@ def test_of_a_bundle_in_a_bucket_the_lock_is_written_here(
     assert [path.name for path in tmp_path.iterdir()] == ["shop.lock.yaml"]
 
 
-# In a process of its own, since one that is started by us would begin with our size.
-_MEASURED = """
-import resource, subprocess, sys
-print(subprocess.call(sys.argv[1:]), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-"""
-
-
 @pytest.mark.undisturbed
 def test_memory_does_not_grow_with_what_is_sent_to_a_bucket(s3_login: S3Server, registry: Registry) -> None:
     origin, name = MemoryStore(), Reference.parse(f"{registry.repository()}/large:1")
     add_image(origin, str(name), layers=[(os.urandom(12 * limits.MIB), "sha256:0") for _ in range(6)])
     store(origin, (name,), registry)
     command = ("pack", "--image", name, "-o", s3_login.location(), "--s3-endpoint", s3_login.endpoint, "-q")
-    done = run(sys.executable, "-c", _MEASURED, SCRIPTS / "kubectl-airgap", *command)
-    status, kibibytes = done.stdout.split()
-    assert status == "0", done.stderr
-    assert int(kibibytes) * limits.KIB < 112 * limits.MIB
+    assert most_memory(*command) < 120

@@ -20,7 +20,9 @@ import pytest
 
 from airgap import limits
 from airgap.stores.registry.retry import Patience
-from airgap.stores.s3 import BucketFiles, Location, S3Access
+from airgap.stores.s3.client import S3Access
+from airgap.stores.s3.location import Location
+from airgap.stores.s3.store import BucketFiles
 from tests.support.registry import make_authority
 from tests.support.tools import require
 

@@ -71,6 +71,7 @@ def _about(bundle: Bundle) -> dict[str, str | int | None]:
         "version": inventory.version,
         "sequence": inventory.sequence,
         "expires": inventory.expires,
+        "absent": sum(row.size for row in inventory.absent) or None,
         "signer": signer.fingerprint if signer else None,
     }
 

@@ -189,7 +189,7 @@ def _say(packed: Packed, packing: Packing, seconds: float) -> None:
     parts = f" in {plural(packing.parts, 'part')}" if packing.parts else ""
     what = f"packed {counted(packing.counts)} into {place}: {size(packed.size)}{parts}"
     render.say(f"{what}, {fetched}{kept}{spared}")
-    if not packing.composition.docker_readable:
+    if not packing.composition.docker_readable and not absent:
         render.say("nothing in it is an image, so `docker load` and `podman load` find nothing in it")
     _say_sparse(packing)
     if is_stream:

@@ -125,9 +125,9 @@ def _say(pushed: Pushed, prepared: Push, target: str, place: Path, seconds: floa
     done = pushed.report
     sent = f"{size(done.bytes)} sent in {duration(seconds)}" if done.bytes else "nothing was left to send"
     shared = f", {plural(done.mounted, 'blob')} taken over from repositories there" if done.mounted else ""
-    render.say(
-        f"pushed {counted(pushed.counts)} to {target}: {sent}{shared}; each tag was asked for again and is right"
-    )
+    which = "what failed is below; each other tag" if pushed.failures else "each tag"
+    what = f"pushed {counted(pushed.counts)} to {target}: {sent}{shared}"
+    render.say(f"{what}; {which} was asked for again and is right")
     _say_left(prepared)
     if pushed.lock.entries:
         render.say(f"the lock is {place}")

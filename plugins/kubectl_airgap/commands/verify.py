@@ -44,6 +44,10 @@ def verify(
     if not quiet:
         what = f"{counted(proved.counts)}, {plural(proved.blobs, 'blob')}, {size(proved.bytes)}"
         render.say(f"{opened.place} is whole: {what}, hashed in {duration(seconds)}")
+        absent = opened.inventory.absent
+        if absent:
+            left = f"{plural(len(absent), 'blob')} of {size(sum(row.size for row in absent))}"
+            render.say(f"it is a delta: {left} must be on the other side already; push proves that first")
         key = ""
         if opened.signer is not None:
             key = f" --verify-key {opened.signer.place}"

@@ -9,19 +9,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from airgap import limits, strictjson
 from airgap.bundles.composition import Asked, Label
 from airgap.bundles.inventory import KINDS, Item, Why
 from airgap.descriptors import OCI_EMPTY, OCI_MANIFEST
-from airgap.documents.chartmeta import config_of
-from airgap.documents.charts import Chart
 from airgap.errors import InvalidInput, InvalidManifest, InvalidReference
 from airgap.references import DEFAULT_TAG, MADE_HERE, Reference
 from airgap.stores import Source
 from airgap.stores.local import LocalStore, Piece, of_bytes
 from airgap.transfer.graph import Graph
+
+if TYPE_CHECKING:
+    from airgap.documents.charts import Chart
 
 CHART_CONFIG: Final = "application/vnd.cncf.helm.config.v1+json"
 CHART_LAYER: Final = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
@@ -79,6 +80,8 @@ def of_chart(chart: Chart, archive: Piece, provenance: Piece | None, source: str
             f"the chart `{source}` can have no name in a registry: {error.message}",
             hint="pack its images alone, with --images-only",
         ) from error
+    from airgap.documents.chartmeta import config_of  # reads YAML, which takes a while to load
+
     config = of_bytes(config_of(chart, source), CHART_CONFIG, source)
     layers = (archive, provenance) if provenance else (archive,)
     document = {"annotations": {TITLE: chart.name, VERSION: chart.version}}

@@ -237,7 +237,7 @@ def _item_to_json(item: Item) -> dict[str, Any]:
 
 def _item(entry: Mapping[str, Any]) -> Item:
     return Item(
-        str(entry["kind"]),
+        _kind(entry["kind"]),
         Reference.parse(str(entry["reference"])),
         check_digest(str(entry["digest"])),
         str(entry["mediaType"]),
@@ -245,6 +245,12 @@ def _item(entry: Mapping[str, Any]) -> Item:
         tuple(_why(entry.get("why", ()))),
         str(entry.get("subject") or ""),
     )
+
+
+def _kind(value: Any) -> str:
+    if value not in KINDS:
+        raise ValueError(f"the kind {value!r}")
+    return str(value)
 
 
 def _why(entries: Iterable[Mapping[str, Any]]) -> Iterable[Why]:

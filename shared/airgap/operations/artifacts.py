@@ -13,7 +13,6 @@ from airgap.adapters import helm
 from airgap.bundles import artifacts
 from airgap.bundles.artifacts import Artifact
 from airgap.bundles.composition import Label
-from airgap.documents import charts
 from airgap.errors import InvalidInput
 from airgap.operations import manifest_files, places
 from airgap.operations.manifest_files import STDIN, ManifestFile
@@ -63,6 +62,8 @@ def gathered(sources: Sources, wanted: Wanted) -> Iterator[tuple[Sources, tuple[
 
 def _chart(chart: str, place: Path) -> Artifact:
     """An archive as it is, with its provenance if that lies beside it; a directory packed."""
+    from airgap.documents import charts  # reads YAML, which takes a while to load
+
     read = charts.read(place)
     if place.is_dir():
         packed = of_bytes(charts.pack(read), artifacts.CHART_LAYER, chart, lambda: charts.pack(charts.read(place)))

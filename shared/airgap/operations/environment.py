@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from airgap.stores.registry import Connections, RegistryStore
     from airgap.stores.registry.courtesy import Allowance
     from airgap.stores.registry.uploads import Uploads
-    from airgap.stores.s3 import BucketFiles, Location
+    from airgap.stores.s3.location import Location
+    from airgap.stores.s3.store import BucketFiles
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,8 @@ class Run:
         """The files of a bundle in a bucket."""
         from airgap.stores.registry import Trust
         from airgap.stores.registry.retry import Patience
-        from airgap.stores.s3 import BucketFiles, S3Access
+        from airgap.stores.s3.client import S3Access
+        from airgap.stores.s3.store import BucketFiles
 
         access = self.access
         trust = Trust.of(access.ca_file, access.plain_http, access.unverified)

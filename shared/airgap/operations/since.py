@@ -10,7 +10,7 @@ from airgap import durable, limits
 from airgap.bundles import inventory as inventories
 from airgap.bundles.inventory import Inventory
 from airgap.bundles.reader import Bundle
-from airgap.errors import DamagedBundle
+from airgap.errors import DamagedBundle, InvalidInput
 from airgap.operations import places
 from airgap.operations.environment import Run
 from airgap.relocation.policy import Relocation
@@ -42,7 +42,13 @@ def known(place: str, graph: Graph, run: Run) -> Mapping[str, tuple[str, ...]]:
     with durable.explained(path):
         if path.is_file() and not path.name.endswith(partlist.SUFFIX) and _looks_like_json(path):
             return _of_inventory(_inventory(path, run), graph)
-    with places.open_bundle(place, run) as bundle:
+    try:
+        bundle = places.open_bundle(place, run)
+    except InvalidInput as error:
+        if "/" in place and not path.exists():
+            error.hint = f"check the path; a registry is written {REGISTRY}HOST/PREFIX"
+        raise
+    with bundle:
         return _of_bundle(bundle, run)
 
 

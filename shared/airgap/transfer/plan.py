@@ -87,7 +87,7 @@ def plan(
 
     Raises:
         StoreError: the target cannot be asked.
-        IncompleteError: neither source nor target have some content; each piece is named.
+        IncompleteError: neither source nor target have some content; whose it is, is told.
     """
     stopped = stopped or threading.Event()
 
@@ -159,9 +159,12 @@ def _holders(target: Target, questions: Sequence[_Lacking], workers: int, stoppe
     answers = pool.every(ask, questions, workers, stopped)
     missing = [(d, wanted) for (d, wanted, _), holder in zip(questions, answers, strict=True) if not holder]
     if missing:
+        by_name: dict[str, list[int]] = {}
+        for descriptor, wanted in missing:
+            by_name.setdefault(wanted[0], []).append(descriptor.size)
         raise IncompleteError(
             f"the target lacks {len(missing)} blobs that the delta leaves out; nothing was changed",
-            tuple(f"{descriptor.digest}, {descriptor.size} bytes, for {wanted[0]}" for descriptor, wanted in missing),
+            tuple(f"{name}: {len(sizes)} blobs, {sum(sizes)} bytes" for name, sizes in sorted(by_name.items())),
             hint="push the bundle first that this delta was made against, or pack without --since",
         )
     return {descriptor.digest: holder for (descriptor, _, _), holder in zip(questions, answers, strict=True)}

@@ -300,3 +300,10 @@ def test_a_lock_without_promises_is_refused(tmp_path: Path, text: str, words: st
     path.write_text(text)
     with pytest.raises(DocumentError, match=words):
         locks.read(path)
+
+
+def test_an_item_of_a_kind_that_nobody_knows_is_refused() -> None:
+    store, references = filled()
+    written = inventories.dumps(composed(store, references).inventory)
+    with pytest.raises(DamagedBundle, match="the kind 'imagf'"):
+        inventories.loads(written.replace(b'"kind":"image"', b'"kind":"imagf"'), "x")

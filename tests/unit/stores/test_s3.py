@@ -15,8 +15,8 @@ from airgap.descriptors import OCI_LAYER, Descriptor
 from airgap.errors import AccessDenied, AirgapError, ContentMismatch, NotFound, StoreError
 from airgap.stores import Chunk
 from airgap.stores.registry.retry import Transient
-from airgap.stores.s3 import Location
 from airgap.stores.s3.failures import Changed, Gone, NoBucket, explained
+from airgap.stores.s3.location import Location
 from airgap.stores.s3.upload import Pieces, part_size
 
 PLACES = {

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from airgap import limits
-from airgap.descriptors import INDEXES, MANIFESTS, Descriptor, artifact_type_of, media_type_of, verify
+from airgap.descriptors import INDEXES, MANIFESTS, Descriptor, artifact_type_of, media_type_of, parse_manifest, verify
 from airgap.errors import (
     AccessDenied,
     ContentMismatch,
@@ -47,6 +47,7 @@ class RegistryStore:
         self, connections: Connections, mirrors: Mirrors | None = None, uploads: Uploads | None = None
     ) -> None:
         self.unasked = limits.UPLOAD_UNASKED
+        self._doubted: set[str] = set()  # content that a registry said to have, and had not when it mattered
         self._connections = connections
         self._mirrors = mirrors or Mirrors()
         self._referrers = Referrers()
@@ -114,7 +115,8 @@ class RegistryStore:
         A small one is first mounted from where it is to go: that is done where it is there, and opens the upload where
         it is not, so that asking costs nothing.
         """
-        if descriptor.size <= self.unasked and self.mount(name, descriptor, name):
+        doubted = descriptor.digest in self._doubted
+        if descriptor.size <= self.unasked and not doubted and self.mount(name, descriptor, name):
             return
         client, at = self._client(name)
         self._uploads.send(client, at, descriptor, content, lambda: self.has(name, descriptor))
@@ -251,6 +253,9 @@ class RegistryStore:
                 if found is not None and found.digest == descriptor.digest:
                     return  # only the answer was lost
                 client.patience.wait(failures, f"`{reference}`: {error}", error.retry_after)
+            except UnknownContent:
+                self._doubted.update(d.digest for d in parse_manifest(data, descriptor, str(reference)).children)
+                raise
             else:
                 response.close()
                 _check_stored(response, client, reference, descriptor)
