@@ -383,3 +383,13 @@ def test_two_images_that_would_get_one_name_are_refused_before_anything_is_sent(
     assert asked(other_registry, "/v2/" + prefix.partition("/")[2]) == []
     kept = kubectl_airgap("push", path, prefix, "--naming", "keep")
     assert kept.returncode == 0, kept.stderr
+
+
+def test_a_dry_run_of_pack_says_how_many_requests_it_takes(origin: Origin, registry: Registry, tmp_path: Path) -> None:
+    path = tmp_path / "x.tar"
+    planned = kubectl_airgap("pack", *origin.flags, "--no-referrers", "--dry-run", "-o", path)
+    before = len(registry.requests())
+    assert kubectl_airgap("pack", *origin.flags, "--no-referrers", "-o", path).returncode == 0
+    blobs = [request for request in registry.requests()[before:] if "/blobs/" in request]
+    assert f" by {len(blobs)} requests" in planned.stderr
+    assert "are free there" in planned.stderr

@@ -210,12 +210,13 @@ def _say_plan(packing: Packing, report: ReportFormat | None, rate: int) -> None:
     layout = packing.composition.layout
     if report is not None:
         rows = ({"source": str(item.reference), "digest": item.digest} for item in packing.asked)
-        sums = {"bytes": packing.size, "blobs": len(layout.blobs), "free": packing.free}
+        cost = {"blobs": len(layout.blobs), "requests": packing.requests}
+        sums = {"bytes": packing.size, **cost, "free": packing.free}
         render.document("TransferPlan", rows, report, **sums)
         return
     for item in packing.asked:
         render.names([str(item.reference if item.reference.digest else item.reference.with_digest(item.digest))])
-    blobs = plural(len(layout.blobs), "blob")
+    blobs = f"{plural(len(layout.blobs), 'blob')} by {plural(packing.requests, 'request')}"
     parts = f", {plural(packing.parts, 'part')}" if packing.parts else ""
     place = "standard output" if packing.place == "-" else packing.place
     render.say(f"would write {counted(packing.counts)} to {place}: {size(packing.size)} in {blobs}{parts}")

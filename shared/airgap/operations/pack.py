@@ -98,6 +98,11 @@ class Packing:
         return tuple(item for item in self.composition.inventory.items if not item.is_referrer)
 
     @property
+    def requests(self) -> int:
+        """How many are left, one a blob: manifests have been read."""
+        return len(self.composition.layout.blobs) - len(self.graph.nodes)
+
+    @property
     def counts(self) -> dict[str, int]:
         """How many there are of what."""
         return artifacts_of_bundles.tally(self.composition.inventory.items, self.graph)
