@@ -13,6 +13,8 @@ from tests.support.registry import Registry
 from tests.support.stored import Stored, store_image
 from tests.support.tools import require
 
+pytestmark = pytest.mark.undisturbed  # what measures coverage writes files of its own
+
 PROGRAM = SCRIPTS / "kubectl-airgap"
 
 

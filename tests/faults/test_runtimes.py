@@ -106,7 +106,7 @@ def test_f35_a_disk_that_fills_up_while_a_runtime_saves_is_told_and_nothing_stay
             SavedImages((bytes(limits.CHUNK) for _ in range(4)), tmp_path, "docker")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert "free space there" in refusal.value.hint
+    assert "takes no files as large" in refusal.value.hint
     assert list(tmp_path.iterdir()) == []
 
 

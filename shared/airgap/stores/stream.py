@@ -204,8 +204,9 @@ class StreamReader:
             self._expect(tar.header(blob.blob_path, blob.size), f"the header of {what}")
             yield from verified(self._chunks(blob.size), blob, f"{self.place}, byte {start}")
             self._expect(tar.padding(blob.size), f"what stands after {what}")
-        finally:
+        except Exception:  # not when the stream itself is let go of: then nothing more is read of it
             self._tap.skip_to(end)
+            raise
 
     def _chunks(self, size: int) -> Iterator[Chunk]:
         buffer = memoryview(bytearray(min(limits.CHUNK, size)))
