@@ -35,7 +35,7 @@ from airgap.stores.memory import MemoryStore
 from airgap.transfer.graph import walk
 
 HERE = Path(__file__).parent
-SIZES = (100, 400, 800, 1600)  # MB
+SIZES = (100, 200, 400, 800)  # MB
 Points = dict[str, list[tuple[float, float]]]
 
 
